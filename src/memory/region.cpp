@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/region.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/error.hpp"
+#include "memory/slot.hpp"
+
+namespace grainfabric {
+
+std::shared_ptr<Region> Region::create(std::size_t size, const std::string& name) {
+  const std::string what = "Cannot create " + name + " of " + std::to_string(size) + " bytes";
+  if (size == 0 || size > available_memory()) {
+    throw Error(size == 0 ? ErrorCode::invalid_argument : ErrorCode::no_memory,
+                what + ": only " + std::to_string(available_memory()) + " bytes are available",
+                "Use fewer slots or smaller grains, or give the host or container more memory.");
+  }
+  size = page_align(size);
+  UniqueFd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) throw Error::from_errno(errno, what, "Raise the limit on open files (ulimit -n).");
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+    throw Error::from_errno(errno, what, "Use fewer slots or smaller grains.");
+  }
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
+    throw Error::from_errno(errno, what + ": cannot seal its size");
+  }
+  const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
+  UniqueFd read_only(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!read_only) throw Error::from_errno(errno, what, "Is /proc mounted?");
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  if (data == MAP_FAILED) {
+    throw Error::from_errno(errno, what, "Use fewer slots, or raise the limit on address space.");
+  }
+  return std::shared_ptr<Region>(
+      new Region(std::move(fd), std::move(read_only), static_cast<std::byte*>(data), size));
+}
+
+Region::Region(UniqueFd fd, UniqueFd read_only_fd, std::byte* data, std::size_t size) noexcept
+    : fd_(std::move(fd)), read_only_fd_(std::move(read_only_fd)), data_(data), size_(size) {}
+
+Region::~Region() { ::munmap(data_, size_); }
+
+}  // namespace grainfabric

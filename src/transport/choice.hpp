@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/export.hpp"
+
+namespace grainfabric::transport {
+
+/// What `provider=` asks for, as a list of provider names in order of preference, best first.
+///  - "auto": efa, verbs, tcp, as far as `available` has them. Others (shm, rxm, …) are faster or
+///    slower in ways that depend on the host, or spin a core, and are taken only by name.
+///  - "ofi:NAME" and "NAME": that one, whether available or not.
+GRAINFABRIC_API std::vector<std::string> offers(const std::string& wanted,
+                                                const std::vector<std::string>& available);
+
+/// The target's `own` preference applied to what the initiator `offered`: all that both have, in
+/// the order of `own`.
+GRAINFABRIC_API std::vector<std::string> common_providers(const std::vector<std::string>& own,
+                                                          const std::vector<std::string>& offered);
+
+/// "a, b, c" for messages; "none" for an empty list.
+GRAINFABRIC_API std::string join_names(const std::vector<std::string>& names);
+
+}  // namespace grainfabric::transport

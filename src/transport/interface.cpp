@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/interface.hpp"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace grainfabric::transport {
+namespace {
+
+struct LocalAddress {
+  std::string interface;
+  std::string text;  // numeric, with %scope for link-local IPv6
+  int family;
+  bool link_local;
+};
+
+std::vector<LocalAddress> local_addresses() {
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) throw Error::from_errno(errno, "Cannot list network interfaces");
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, &::freeifaddrs);
+  std::vector<LocalAddress> addresses;
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || (entry->ifa_flags & IFF_UP) == 0) continue;
+    const int family = entry->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    char host[NI_MAXHOST];
+    if (::getnameinfo(entry->ifa_addr, length, host, sizeof host, nullptr, 0, NI_NUMERICHOST) != 0) {
+      continue;
+    }
+    const bool link_local =
+        family == AF_INET6 &&
+        IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr)->sin6_addr);
+    addresses.push_back({entry->ifa_name, host, family, link_local});
+  }
+  return addresses;
+}
+
+}  // namespace
+
+std::string local_address_of(const std::string& interface, const std::string& like) {
+  const std::vector<LocalAddress> all = local_addresses();
+  std::vector<LocalAddress> matching;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(matching), [&](const LocalAddress& a) {
+    return a.interface == interface || a.text == interface;
+  });
+  if (matching.empty()) {
+    std::string known;
+    for (const LocalAddress& a : all) {
+      known += (known.empty() ? "" : ", ") + a.interface + " (" + a.text + ")";
+    }
+    throw Error(ErrorCode::unknown_interface,
+                "No interface and no local address is called \"" + interface + "\"",
+                "Present and up: " + (known.empty() ? "none" : known) + ".");
+  }
+  const int family = like.find(':') != std::string::npos ? AF_INET6 : AF_INET;
+  const auto rank = [&](const LocalAddress& a) {
+    return (!like.empty() && a.family != family ? 2 : 0) + (a.link_local ? 1 : 0);
+  };
+  return std::min_element(matching.begin(), matching.end(),
+                          [&](const auto& a, const auto& b) { return rank(a) < rank(b); })
+      ->text;
+}
+
+std::string interface_of(const std::string& address) {
+  for (const LocalAddress& a : local_addresses()) {
+    if (a.text == address) return a.interface;
+  }
+  return {};
+}
+
+}  // namespace grainfabric::transport

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "base/export.hpp"
+
+namespace grainfabric::transport {
+
+/// The numeric local address that `interface=` names: an interface ("eth0", the name a soft-RoCE or
+/// RNIC's netdev has) or one of this host's addresses. For a name with several addresses, the one
+/// of the family of `like` (a numeric address; may be empty) comes first, then global ones before
+/// link-local ones. Throws Error(unknown_interface) with the interfaces there are. Any thread.
+GRAINFABRIC_API std::string local_address_of(const std::string& interface,
+                                             const std::string& like = {});
+
+/// The interface that holds a numeric local address, for messages; "" if none does.
+GRAINFABRIC_API std::string interface_of(const std::string& address);
+
+}  // namespace grainfabric::transport

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/table.hpp"
+
+#include <gmodule.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include "base/log.hpp"
+
+namespace grainfabric::transport {
+namespace {
+
+constexpr const char* kModules[] = {"ofi"};
+
+std::vector<std::string> module_folders() {
+  std::vector<std::string> folders;
+  if (const char* path = std::getenv("GRAINFABRIC_MODULE_PATH")) {
+    std::istringstream stream(path);
+    for (std::string folder; std::getline(stream, folder, ':');) {
+      if (!folder.empty()) folders.push_back(folder);
+    }
+  }
+  folders.emplace_back(GRAINFABRIC_MODULE_DIR);
+  return folders;
+}
+
+}  // namespace
+
+const Table& Table::shared() {
+  // Never destroyed: libraries beneath the modules have exit handlers and threads of their own.
+  static const Table* table = new Table;  // NOLINT(cppcoreguidelines-owning-memory)
+  return *table;
+}
+
+Table::Table() {
+  for (const char* module : kModules) load(module);
+}
+
+void Table::load(const std::string& module) {
+  const std::string file = "libgrainfabric-" + module + ".so";
+  std::string reason = "this build has no such module (" + file + " is not in";
+  for (const std::string& folder : module_folders()) {
+    const std::string path = folder + "/" + file;
+    reason += " " + folder;
+    if (!std::filesystem::exists(path)) continue;
+    GModule* handle = g_module_open(path.c_str(), G_MODULE_BIND_LOCAL);
+    if (handle == nullptr) {
+      reason = g_module_error();
+      missing_.push_back({module, reason});
+      log(LogLevel::info, "transport", "Transport module " + module + " is not available: " + reason);
+      return;
+    }
+    g_module_make_resident(handle);
+    gpointer symbol = nullptr;
+    if (g_module_symbol(handle, kModuleSymbol, &symbol) != TRUE) {
+      missing_.push_back({module, path + " is not a transport module of this version"});
+      return;
+    }
+    try {
+      transports_.emplace_back(reinterpret_cast<ModuleEntry>(symbol)());
+    } catch (const Error& error) {
+      missing_.push_back({module, error.what()});
+      log(LogLevel::info, "transport",
+          "Transport module " + module + " is not available: " + error.what());
+    }
+    return;
+  }
+  missing_.push_back({module, reason + ")"});
+  log(LogLevel::info, "transport", "Transport module " + module + " is not available: " + reason + ")");
+}
+
+std::vector<std::string> Table::providers() const {
+  std::vector<std::string> names;
+  for (const auto& transport : transports_) {
+    const auto more = transport->providers();
+    names.insert(names.end(), more.begin(), more.end());
+  }
+  return names;
+}
+
+std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
+  for (const auto& transport : transports_) {
+    const auto names = transport->providers();
+    if (std::find(names.begin(), names.end(), options.provider) != names.end()) {
+      return transport->open(options);
+    }
+  }
+  std::string known;
+  for (const std::string& name : providers()) known += (known.empty() ? "" : ", ") + name;
+  std::string failure = "Provider \"" + options.provider + "\" is not available on this host";
+  for (const Missing& missing : missing_) {
+    failure += "; transport module " + missing.module + ": " + missing.reason;
+  }
+  throw Error(ErrorCode::unknown_provider, failure,
+              known.empty() ? "Install libfabric (package libfabric1)."
+                            : "Available here: auto, " + known + ".");
+}
+
+}  // namespace grainfabric::transport

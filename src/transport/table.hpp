@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/export.hpp"
+#include "transport/transport.hpp"
+
+namespace grainfabric::transport {
+
+/// The transports present on this host: modules found beside the engine, or in the folders of
+/// GRAINFABRIC_MODULE_PATH (colon-separated), whose libraries load. Filled once a process, at
+/// first use; any thread.
+class GRAINFABRIC_API Table {
+ public:
+  static const Table& shared();
+
+  /// A module that is not there or does not work on this host.
+  struct Missing {
+    std::string module;
+    std::string reason;
+  };
+
+  /// All provider names that open() takes now.
+  [[nodiscard]] std::vector<std::string> providers() const;
+  [[nodiscard]] const std::vector<Missing>& missing() const noexcept { return missing_; }
+
+  /// Opens a provider. Throws Error(unknown_provider) with the names there are and what is
+  /// missing, or what the transport throws.
+  [[nodiscard]] std::unique_ptr<Domain> open(const DomainOptions& options) const;
+
+ private:
+  Table();
+  void load(const std::string& module);
+
+  std::vector<std::unique_ptr<Transport>> transports_;
+  std::vector<Missing> missing_;
+};
+
+}  // namespace grainfabric::transport
