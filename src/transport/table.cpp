@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/log.hpp"
+#include "transport/choice.hpp"
 
 namespace grainfabric::transport {
 namespace {
@@ -97,6 +98,16 @@ std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
   throw Error(ErrorCode::unknown_provider, failure,
               known.empty() ? "Install libfabric (package libfabric1)."
                             : "Available here: auto, " + known + ".");
+}
+
+void require_offers(const std::string& wanted) {
+  const Table& table = Table::shared();
+  const auto available = table.providers();
+  const auto names = offers(wanted, available);
+  const bool any = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return std::find(available.begin(), available.end(), name) != available.end();
+  });
+  if (!any) static_cast<void>(table.open({names.empty() ? wanted : names.front(), {}}));  // throws
 }
 
 }  // namespace grainfabric::transport

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/incoming_grain.hpp"
+
+namespace grainfabric {
+
+IncomingRing::IncomingRing(std::size_t slots, std::size_t capacity)
+    : slots_(slots),
+      capacity_(capacity),
+      region_(Region::create(slots * slot_stride(capacity), "grainfabric-ring")) {}
+
+void IncomingRing::on_released(std::function<void()> wake) {
+  const std::lock_guard lock(mutex_);
+  wake_ = std::move(wake);
+}
+
+std::vector<std::uint16_t> IncomingRing::take_released() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(released_, {});
+}
+
+void IncomingRing::release(std::uint16_t slot) {
+  std::function<void()> wake;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!wake_) return;  // the session is over; nobody wants the credit
+    if (released_.empty()) wake = wake_;
+    released_.push_back(slot);
+  }
+  if (wake) wake();
+}
+
+}  // namespace grainfabric

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/incoming_lane.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace grainfabric {
+namespace {
+
+/// Pause before credits that found the queue full are tried again: injected writes give no
+/// completion that would say when.
+constexpr std::chrono::milliseconds kCreditRetry{1};
+
+}  // namespace
+
+IncomingLane::IncomingLane(EventLoop& loop, transport::Domain& domain,
+                           const protocol::Config& config, std::size_t slots, Polling polling,
+                           Events& events)
+    : loop_(loop),
+      config_(config),
+      events_(events),
+      ring_(std::make_shared<IncomingRing>(slots, config.capacity)),
+      registration_(domain.register_memory(ring_->region()->bytes(), transport::Access::remote)),
+      slots_(slots),
+      granted_(slots),
+      endpoint_(domain.accept(token_, *this)),
+      watch_(loop.watch(*endpoint_, polling)) {}
+
+IncomingLane::~IncomingLane() {
+  ring_->on_released(nullptr);
+  retry_.reset();
+  watch_.reset();
+  // The endpoint before the registration: nothing may land under a key that is going.
+  endpoint_.reset();
+  registration_.reset();
+}
+
+protocol::Ring IncomingLane::offer() const {
+  return {config_.epoch,         ring_->capacity(),    ring_->slots(),
+          registration_->remote(), endpoint_->address(), token_};
+}
+
+void IncomingLane::on_connected() {
+  connected_ = true;
+  return_credits();
+}
+
+void IncomingLane::on_closed(const Error& reason) { events_.on_lane_closed(*this, reason); }
+
+void IncomingLane::on_immediate(std::uint32_t immediate) {
+  const auto index = static_cast<std::uint16_t>(immediate & 0xFFFFU);
+  const auto count = static_cast<std::uint16_t>(immediate >> 16U);
+  if (index >= slots_.size() || !slots_[index].granted || count == 0) {
+    events_.on_lane_closed(*this, Error(ErrorCode::protocol,
+                                        "The initiator announced slot " + std::to_string(index) +
+                                            " without a credit for it"));
+    return;
+  }
+  Slot& slot = slots_[index];
+  ++slot.announced;
+  if (config_.announce == Announce::every_piece && slot.announced < count) return;
+  slot = {false, 0};
+  --granted_;
+  events_.on_landed(*this, index);
+}
+
+IncomingLane::Landed IncomingLane::open(std::uint16_t slot) {
+  const std::size_t payload_offset = ring_->payload_offset(slot);
+  const std::byte* payload = ring_->region()->data() + payload_offset;
+  Landed landed;
+  landed.grain.lease = GrainLease(ring_, slot);
+  // One copy, checked and then used: what is in the slot is the peer's to change.
+  std::memcpy(&landed.header, payload - sizeof(GrainHeader), sizeof(GrainHeader));
+  const GrainHeader& header = landed.header;
+  const bool before = header.metadata_place ==
+                      static_cast<std::uint32_t>(MetadataPlace::before_header);
+  const bool after = header.metadata_place ==
+                     static_cast<std::uint32_t>(MetadataPlace::after_payload);
+  if (header.magic != kGrainMagic || header.version != kGrainVersion ||
+      header.header_size != sizeof(GrainHeader) || header.epoch != config_.epoch ||
+      header.payload_size > ring_->capacity() || header.metadata_size > kMaxMetadata ||
+      !(before || after) || (before && header.metadata_size > kMaxHeaderMetadata) ||
+      (after && header.metadata_size > ring_->capacity() - header.payload_size)) {
+    throw Error(ErrorCode::protocol, "The grain header in slot " + std::to_string(slot) +
+                                         " makes no sense for this ring");
+  }
+  IncomingGrain& grain = landed.grain;
+  grain.payload = {payload, header.payload_size};
+  grain.metadata = {before ? payload - sizeof(GrainHeader) - pad8(header.metadata_size)
+                           : payload + header.payload_size,
+                    header.metadata_size};
+  grain.info.sequence = header.sequence;
+  grain.info.pts = header.pts;
+  grain.info.dts = header.dts;
+  grain.info.duration = header.duration;
+  grain.info.offset = header.offset;
+  grain.info.offset_end = header.offset_end;
+  grain.info.tai = header.tai;
+  grain.info.sent_tai = header.sent_tai;
+  grain.info.flags = header.flags;
+  return landed;
+}
+
+void IncomingLane::return_credits() {
+  for (const std::uint16_t slot : ring_->take_released()) owed_.push_back(slot);
+  if (!connected_) return;
+  while (!owed_.empty()) {
+    const std::uint16_t slot = owed_.front();
+    const std::uint64_t count = credits_given_ + 1;
+    slots_[slot].granted = true;  // before the peer can know
+    switch (endpoint_->inject_write(std::as_bytes(std::span(&count, 1)), config_.credit.address,
+                                    config_.credit.key, make_immediate(slot, 1))) {
+      case transport::Posted::ok:
+        owed_.pop_front();
+        ++granted_;
+        credits_given_ = count;
+        break;
+      case transport::Posted::again:
+        slots_[slot].granted = false;
+        retry_ = loop_.after(kCreditRetry, [this] { return_credits(); });
+        return;
+      case transport::Posted::failed:
+        slots_[slot].granted = false;
+        return;  // on_closed() says why
+    }
+  }
+}
+
+}  // namespace grainfabric

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/event_loop.hpp"
+#include "memory/region.hpp"
+#include "session/grain.hpp"
+#include "session/protocol.hpp"
+#include "transfer/rail.hpp"
+#include "transfer/registrations.hpp"
+#include "transport/transport.hpp"
+
+namespace grainfabric {
+
+/// A contiguous part of a grain's payload. `region` is where it lies, if it is memory of ours.
+struct PayloadPart {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<Region> region;
+};
+
+/// Called once when the engine no longer needs the memory of a grain. On the loop thread.
+struct Release {
+  void (*call)(void* owner) = nullptr;
+  void* owner = nullptr;
+  void operator()() const {
+    if (call != nullptr) call(owner);
+  }
+};
+
+class OutgoingLane;
+
+/// A grain on its way to a slot of `lane`, its header in place (OutgoingLane::header_block).
+struct QueuedGrain {
+  std::shared_ptr<OutgoingLane> lane;
+  std::uint16_t slot = 0;
+  std::uint64_t sequence = 0;
+  std::span<const std::byte> header;
+  std::vector<PayloadPart> payload;
+  Release release;
+};
+
+/// One epoch at the initiator: the peer's ring, the data connection to it, and which of its slots
+/// may be written. A slot is writable when its credit is here and the last write to it has left.
+/// Loop thread, except where said.
+class OutgoingLane final : private transport::EndpointEvents {
+ public:
+  class Events {
+   public:
+    virtual void on_lane_ready(OutgoingLane& lane) = 0;
+    /// The data connection is of no more use.
+    virtual void on_lane_failed(OutgoingLane& lane, const Error& reason) = 0;
+    virtual void on_slot_writable(OutgoingLane& lane, std::uint16_t slot) = 0;
+    /// The peer has let go of this grain: it and all before it arrived.
+    virtual void on_arrived(OutgoingLane& lane, std::uint64_t sequence) = 0;
+    /// Something moved (a write completed).
+    virtual void on_lane_progress() = 0;
+
+   protected:
+    ~Events() = default;
+  };
+
+  /// Creates and registers the memory of this side. `domain`, `registrations` and `events` are
+  /// borrowed until close().
+  OutgoingLane(EventLoop& loop, transport::Domain& domain, Registrations& registrations,
+               std::uint64_t epoch, RailOptions rail_options, Polling polling, Events& events);
+  /// Any thread, after close().
+  ~OutgoingLane();
+
+  /// What to ask the peer for.
+  [[nodiscard]] protocol::Config config(std::size_t capacity, std::size_t slots) const;
+  /// Connects to the ring the peer offers. Throws Error.
+  void connect(const protocol::Ring& ring);
+  void submit(QueuedGrain grain);
+  /// Closes the connection and releases all grains. Idempotent.
+  void close();
+
+  // Fixed since connect(); any thread.
+  [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::size_t slots() const noexcept { return slots_.size(); }
+  /// Longest gather list of payload parts that goes out without a copy.
+  [[nodiscard]] std::size_t max_payload_parts() const noexcept { return max_payload_parts_; }
+  /// Whether memory outside of Regions has to be copied first.
+  [[nodiscard]] bool only_regions() const noexcept { return only_regions_; }
+  /// 4096 bytes for a grain's header and metadata; for the thread that holds the writable slot.
+  [[nodiscard]] std::byte* header_block(std::uint16_t slot) const noexcept;
+  /// capacity() bytes to copy a grain into; for the one thread that pushes, while it holds the
+  /// slot. Memory is taken at first use. Throws Error(no_memory).
+  PayloadPart staging(std::uint16_t slot);
+
+ private:
+  struct Slot {
+    bool writing = false;
+    bool granted = true;
+    std::uint64_t sequence = 0;
+  };
+
+  void on_connected() override;
+  void on_completed(std::uint64_t context) override;
+  void on_immediate(std::uint32_t immediate) override;
+  void on_message(std::span<const std::byte>) override {}
+  void on_closed(const Error& reason) override;
+  void on_written(std::uint16_t slot);
+
+  EventLoop& loop_;
+  transport::Domain* domain_;
+  Registrations* registrations_;
+  const std::uint64_t epoch_;
+  const RailOptions rail_options_;
+  const Polling polling_;
+  Events& events_;
+  const std::size_t max_payload_parts_;
+  const bool only_regions_;
+  std::size_t capacity_ = 0;
+  transport::RemoteMemory ring_;
+  std::vector<Slot> slots_;
+  std::shared_ptr<Region> headers_;
+  std::shared_ptr<Region> staging_;  // pushing thread
+  std::shared_ptr<Region> credit_word_;
+  std::unique_ptr<transport::Registration> credit_registration_;
+  std::unique_ptr<transport::Endpoint> endpoint_;
+  std::unique_ptr<Rail> rail_;
+  EventLoop::Source watch_;
+};
+
+}  // namespace grainfabric

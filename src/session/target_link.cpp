@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/target_link.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+
+namespace grainfabric {
+namespace {
+
+std::uint16_t number(protocol::Type type) { return static_cast<std::uint16_t>(type); }
+
+}  // namespace
+
+TargetLink::TargetLink(EventLoop& loop, GObjectPtr<GSocketConnection> connection,
+                       const TargetOptions& options, Inbox& inbox, Owner& owner)
+    : loop_(loop),
+      options_(options),
+      inbox_(inbox),
+      owner_(owner),
+      channel_(std::make_unique<Channel>(loop, std::move(connection), *this)),
+      hello_deadline_(loop.after(protocol::kHandshakeStep, [this] {
+        refuse(Error(ErrorCode::timed_out, peer() + " connected but did not say HELLO in time",
+                     "Is that a fabricsink?"));
+      })),
+      last_heard_(std::chrono::steady_clock::now()) {}
+
+TargetLink::~TargetLink() = default;
+
+void TargetLink::finish(const std::string& farewell) {
+  if (finished_) return;
+  finished_ = true;
+  if (welcomed() && !farewell.empty()) {
+    channel_->send(number(protocol::Type::bye), protocol::Bye{expected_ - 1, farewell}.encode());
+  }
+  hello_deadline_.reset();
+  heartbeat_.reset();
+  channel_->close();
+  // This may run inside a call of a lane or the channel: they go later.
+  loop_.post([self = shared_from_this()] {
+    self->landed_.clear();
+    self->lanes_.clear();
+    self->domain_.reset();
+  });
+}
+
+void TargetLink::end(const Error& reason, bool orderly) {
+  if (finished_) return;
+  finish(orderly ? "all grains arrived" : "");
+  owner_.on_link_ended(*this, reason, orderly);
+}
+
+void TargetLink::refuse(const Error& reason) {
+  if (finished_) return;
+  channel_->send(number(protocol::Type::refuse),
+                 protocol::Refuse{reason.code(), reason.what()}.encode());
+  finish({});
+  owner_.on_refused(*this, reason);
+}
+
+// ---- messages ---------------------------------------------------------------------------------
+
+void TargetLink::on_channel_closed(const Error& reason) {
+  if (welcomed()) {
+    end(reason, false);
+  } else if (!finished_) {
+    // Port scanners and health checks connect and go; only what they said wrong is worth a word.
+    finish({});
+    owner_.on_refused(*this, reason);
+  }
+}
+
+void TargetLink::on_message(std::uint16_t type, GVariant* fields) {
+  if (finished_) return;
+  last_heard_ = std::chrono::steady_clock::now();
+  if (type == number(protocol::Type::hello)) {
+    if (welcomed()) throw Error(ErrorCode::protocol, "The initiator said HELLO twice");
+    on_hello(protocol::Hello::decode(fields));
+    return;
+  }
+  if (!welcomed()) {
+    throw Error(ErrorCode::protocol, peer() + " did not begin with HELLO", "Is that a fabricsink?");
+  }
+  switch (static_cast<protocol::Type>(type)) {
+    case protocol::Type::config:
+      on_config(protocol::Config::decode(fields));
+      break;
+    case protocol::Type::event:
+      on_event(protocol::Event::decode(fields));
+      break;
+    case protocol::Type::bye:
+      last_before_bye_ = protocol::Bye::decode(fields).last_sequence;
+      deliver();
+      break;
+    default:
+      break;  // HEARTBEAT has done its work; others are of a later version
+  }
+}
+
+void TargetLink::on_hello(const protocol::Hello& hello) {
+  protocol::Welcome welcome;
+  welcome.instance = protocol::process_instance();
+  try {
+    if (hello.version != protocol::kVersion) {
+      throw Error(ErrorCode::version,
+                  peer() + " speaks version " + std::to_string(hello.version) +
+                      " of the control protocol, this side " + std::to_string(protocol::kVersion),
+                  "Use the same release of grainfabric on both sides.");
+    }
+    stream_ = hello.stream;
+    domain_ = owner_.admit(*this, hello, welcome);
+  } catch (const Error& error) {
+    refuse(error);
+    return;
+  }
+  hello_deadline_.reset();
+  expected_ = hello.next_sequence;
+  channel_->set_max_body(kMaxBody);
+  channel_->send(number(protocol::Type::welcome), welcome.encode());
+  heartbeat_ = loop_.every(protocol::kHeartbeat, [this] { on_heartbeat(); });
+}
+
+void TargetLink::on_config(const protocol::Config& config) {
+  if (!lanes_.empty() && config.epoch <= lanes_.back()->epoch()) {
+    throw Error(ErrorCode::protocol, "The initiator asked for an epoch that has been");
+  }
+  const std::size_t slots = options_.slots != 0 ? options_.slots : config.slots;
+  try {
+    auto lane =
+        std::make_unique<IncomingLane>(loop_, *domain_, config, slots, options_.polling, *this);
+    // Slots are given back by any thread, and even after this session.
+    lane->ring()->on_released([link = weak_from_this(), &loop = loop_, epoch = config.epoch] {
+      if (const auto self = link.lock()) {
+        loop.post([self, epoch] {
+          for (const auto& l : self->lanes_) {
+            if (l->epoch() == epoch) l->return_credits();
+          }
+          self->note_credits();
+        });
+      }
+    });
+    channel_->send(number(protocol::Type::ring), lane->offer().encode());
+    lanes_.push_back(std::move(lane));
+    note_credits();
+  } catch (const Error& error) {
+    // The initiator learns why, and decides; here it is a warning.
+    channel_->send(number(protocol::Type::refuse),
+                   protocol::Refuse{error.code(), error.what()}.encode());
+    owner_.on_refused(*this, error);
+  }
+}
+
+void TargetLink::on_event(protocol::Event event) {
+  if (event.number != ++events_received_) {
+    throw Error(ErrorCode::protocol, "The initiator's events do not count up");
+  }
+  events_.push_back(std::move(event));
+  if (events_.size() > 4 * protocol::kEventWindow) {
+    throw Error(ErrorCode::protocol, "The initiator sends events without regard to its window");
+  }
+  deliver();
+}
+
+void TargetLink::send_upstream(const StreamEvent& event) {
+  channel_->send(number(protocol::Type::upstream), protocol::Upstream{event}.encode());
+}
+
+void TargetLink::send_status() {
+  protocol::Status status;
+  status.delivered = expected_ - 1;
+  status.events_delivered = events_delivered_;
+  {
+    const std::lock_guard lock(inbox_.mutex);
+    status.events_taken = inbox_.events_taken;
+    status.latency_p50 = inbox_.latency.quantile(0.50);
+    status.latency_p99 = inbox_.latency.quantile(0.99);
+  }
+  channel_->send(number(protocol::Type::status), status.encode());
+}
+
+void TargetLink::on_heartbeat() {
+  send_status();
+  if (std::chrono::steady_clock::now() - last_heard_ > protocol::kSilence) {
+    end(Error(ErrorCode::timed_out, "The initiator " + peer() + " has been silent for " +
+                                        std::to_string(protocol::kSilence.count()) + " ms"),
+        false);
+  }
+}
+
+// ---- grains -----------------------------------------------------------------------------------
+
+void TargetLink::on_lane_closed(IncomingLane& lane, const Error& reason) {
+  // Without its newest lane the session cannot go on; older ones are being left anyway.
+  if (finished_ || lanes_.empty() || lanes_.back().get() != &lane) return;
+  end(reason, false);
+}
+
+void TargetLink::on_landed(IncomingLane& lane, std::uint16_t slot) {
+  if (finished_) return;
+  try {
+    IncomingLane::Landed landed = lane.open(slot);
+    const std::uint64_t sequence = landed.header.sequence;
+    if (sequence < expected_ || !landed_.try_emplace(sequence, std::move(landed)).second) {
+      throw Error(ErrorCode::protocol, "The initiator sent grain " + std::to_string(sequence) +
+                                           " twice");
+    }
+    deliver();
+  } catch (const Error& error) {
+    end(error, false);
+  }
+}
+
+void TargetLink::deliver() {
+  const std::uint64_t events_before = events_delivered_;
+  for (;;) {
+    if (!events_.empty() && events_.front().after < expected_) {
+      StreamEvent event = std::move(events_.front().event);
+      events_.pop_front();
+      ++events_delivered_;
+      {
+        const std::lock_guard lock(inbox_.mutex);
+        if (!inbox_.flushing) {
+          inbox_.items.push_back({std::move(event), inbox_.session});
+        } else {
+          ++inbox_.events_taken;
+        }
+      }
+      inbox_.changed.notify_one();
+      continue;
+    }
+    const auto next = landed_.begin();
+    if (next == landed_.end() || next->first != expected_ ||
+        next->second.header.events_before > events_delivered_) {
+      break;
+    }
+    const std::uint64_t epoch = next->second.header.epoch;
+    IncomingGrain grain = std::move(next->second.grain);
+    landed_.erase(next);
+    ++expected_;
+    deliver_grain(std::move(grain));
+    retire_before(epoch);
+  }
+  if (events_delivered_ != events_before) send_status();
+  if (last_before_bye_ != kNone && expected_ > last_before_bye_ && events_.empty()) {
+    end(Error(ErrorCode::disconnected, "The initiator stopped"), true);
+  }
+}
+
+void TargetLink::deliver_grain(IncomingGrain grain) {
+  const std::uint64_t now = tai_now();
+  grain.discont = std::exchange(first_grain_, false);
+  {
+    const std::lock_guard lock(inbox_.mutex);
+    inbox_.latency.record(now > grain.info.sent_tai ? now - grain.info.sent_tai : 0);
+    ++inbox_.stats.grains;
+    inbox_.stats.bytes += grain.payload.size();
+    inbox_.stats.credits = lanes_.back()->granted();
+    if (!inbox_.flushing) inbox_.items.push_back({std::move(grain), inbox_.session});
+  }
+  inbox_.changed.notify_one();
+}
+
+/// Grains come in order, so those of earlier epochs are all here: their connections may go.
+void TargetLink::retire_before(std::uint64_t epoch) {
+  if (lanes_.front()->epoch() >= epoch) return;
+  auto old = std::make_shared<std::vector<std::unique_ptr<IncomingLane>>>();
+  while (lanes_.front()->epoch() < epoch) {
+    old->push_back(std::move(lanes_.front()));
+    lanes_.erase(lanes_.begin());
+  }
+  loop_.post([self = shared_from_this(), old] { old->clear(); });
+}
+
+void TargetLink::note_credits() {
+  const std::lock_guard lock(inbox_.mutex);
+  if (lanes_.empty() || finished_) return;
+  inbox_.stats.credits = lanes_.back()->granted();
+  inbox_.stats.slots = lanes_.back()->ring()->slots();
+  inbox_.stats.epoch = lanes_.back()->epoch();
+}
+
+}  // namespace grainfabric
