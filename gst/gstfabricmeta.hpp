@@ -8,7 +8,7 @@
 #include <vector>
 
 /// The metas of a buffer as bytes, for the metadata part of a grain. Little-endian records, described
-/// in gstfabricmeta.cpp. Carries GstVideoMeta, GstAudioMeta, GstReferenceTimestampMeta,
+/// in gstfabricmeta_wire.hpp. Carries GstVideoMeta, GstAudioMeta, GstReferenceTimestampMeta,
 /// GstVideoTimeCodeMeta, GstVideoCaptionMeta, GstVideoCropMeta, GstVideoAFDMeta, GstVideoBarMeta
 /// and every GstCustomMeta; other metas belong to one process and stay behind.
 

@@ -28,8 +28,10 @@ std::string numeric(GSocketAddress* address, guint16* port) {
   if (result.rfind(kMapped, 0) == 0 && result.find('.') != std::string::npos) {
     return result.substr(sizeof kMapped - 1);
   }
-  const guint32 scope = g_inet_socket_address_get_scope_id(inet);
-  if (scope != 0) result += "%" + std::to_string(scope);
+  if (g_socket_address_get_family(address) == G_SOCKET_FAMILY_IPV6) {
+    const guint32 scope = g_inet_socket_address_get_scope_id(inet);
+    if (scope != 0) result += "%" + std::to_string(scope);
+  }
   return result;
 }
 

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gstfabricpool.hpp"
+
+#include <gst/video/gstvideometa.h>
+#include <gst/video/gstvideopool.h>
+
+#include <memory>
+#include <utility>
+
+#include "base/error.hpp"
+#include "gstfabricallocator.hpp"
+#include "gstptr.hpp"
+#include "memory/slot.hpp"
+#include "memory/slot_arena.hpp"
+
+using grainfabric::SlotArena;
+
+namespace {
+
+struct PoolState {
+  guint batch = 1;
+  guint size = 0;
+  bool add_video_meta = false;
+  GstVideoInfo info{};
+  GstVideoAlignment alignment{};
+  std::shared_ptr<SlotArena> arena;
+};
+
+/// Gives a slot back to its arena when the last memory in it is freed.
+struct SlotOwner {
+  std::shared_ptr<SlotArena> arena;
+  SlotArena::Slot slot;
+  explicit SlotOwner(std::shared_ptr<SlotArena> from) : arena(std::move(from)), slot(arena->take()) {}
+  ~SlotOwner() { arena->give_back(std::move(slot)); }
+  SlotOwner(const SlotOwner&) = delete;
+  SlotOwner& operator=(const SlotOwner&) = delete;
+};
+
+GQuark slot_owner_quark() {
+  static const GQuark quark = g_quark_from_static_string("fabric-slot-owner");
+  return quark;
+}
+
+}  // namespace
+
+struct _GstFabricPool {
+  GstBufferPool parent;
+  PoolState state;
+};
+
+G_DEFINE_TYPE(GstFabricPool, gst_fabric_pool, GST_TYPE_BUFFER_POOL)
+
+static const gchar** gst_fabric_pool_get_options(GstBufferPool*) {
+  static const gchar* options[] = {GST_BUFFER_POOL_OPTION_VIDEO_META,
+                                   GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT, nullptr};
+  return options;
+}
+
+static gboolean gst_fabric_pool_set_config(GstBufferPool* pool, GstStructure* config) {
+  PoolState& state = GST_FABRIC_POOL(pool)->state;
+  GstCaps* caps = nullptr;
+  guint size = 0;
+  guint least = 0;
+  guint most = 0;
+  if (!gst_buffer_pool_config_get_params(config, &caps, &size, &least, &most) || size == 0) {
+    GST_WARNING_OBJECT(pool, "a configuration without a size");
+    return FALSE;
+  }
+  state.add_video_meta = false;
+  gst_video_alignment_reset(&state.alignment);
+  GstVideoInfo info;
+  if (caps != nullptr && gst_video_info_from_caps(&info, caps)) {
+    state.add_video_meta =
+        gst_buffer_pool_config_has_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+    if (state.add_video_meta &&
+        gst_buffer_pool_config_has_option(config, GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT)) {
+      gst_buffer_pool_config_get_video_alignment(config, &state.alignment);
+      if (!gst_video_info_align(&info, &state.alignment)) return FALSE;
+      gst_buffer_pool_config_set_video_alignment(config, &state.alignment);
+    }
+    state.info = info;
+    size = MAX(size, static_cast<guint>(GST_VIDEO_INFO_SIZE(&info)));
+  }
+  gst_buffer_pool_config_set_params(config, caps, size, least, most);
+  state.size = size;
+  state.arena = std::make_shared<SlotArena>(size, state.batch);
+  return GST_BUFFER_POOL_CLASS(gst_fabric_pool_parent_class)->set_config(pool, config);
+}
+
+static GstFlowReturn gst_fabric_pool_alloc_buffer(GstBufferPool* pool, GstBuffer** buffer,
+                                                  GstBufferPoolAcquireParams*) {
+  PoolState& state = GST_FABRIC_POOL(pool)->state;
+  std::unique_ptr<SlotOwner> owner;
+  try {
+    owner = std::make_unique<SlotOwner>(state.arena);
+  } catch (const grainfabric::Error& error) {
+    GST_ERROR_OBJECT(pool, "%s", error.what());
+    return GST_FLOW_ERROR;
+  }
+  GstFabricAllocator* allocator = gst_fabric_allocator_new(owner->slot.region, true);
+  GstMemory* memory = gst_fabric_allocator_slot(
+      allocator, owner->slot.offset + grainfabric::kSlotHeaderSize,
+      grainfabric::page_align(state.arena->capacity()), state.size);
+  gst_object_unref(allocator);  // the memory holds it
+  gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(memory), slot_owner_quark(), owner.release(),
+                            [](gpointer data) { delete static_cast<SlotOwner*>(data); });
+  *buffer = gst_buffer_new();
+  gst_buffer_append_memory(*buffer, memory);
+  if (state.add_video_meta) {
+    GstVideoInfo& info = state.info;
+    GstVideoMeta* meta = gst_buffer_add_video_meta_full(
+        *buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&info),
+        GST_VIDEO_INFO_WIDTH(&info), GST_VIDEO_INFO_HEIGHT(&info), GST_VIDEO_INFO_N_PLANES(&info),
+        info.offset, info.stride);
+    gst_video_meta_set_alignment(meta, state.alignment);
+  }
+  return GST_FLOW_OK;
+}
+
+static void gst_fabric_pool_finalize(GObject* object) {
+  GST_FABRIC_POOL(object)->state.~PoolState();
+  G_OBJECT_CLASS(gst_fabric_pool_parent_class)->finalize(object);
+}
+
+static void gst_fabric_pool_class_init(GstFabricPoolClass* klass) {
+  G_OBJECT_CLASS(klass)->finalize = gst_fabric_pool_finalize;
+  auto* pool_class = GST_BUFFER_POOL_CLASS(klass);
+  pool_class->get_options = gst_fabric_pool_get_options;
+  pool_class->set_config = gst_fabric_pool_set_config;
+  pool_class->alloc_buffer = gst_fabric_pool_alloc_buffer;
+}
+
+static void gst_fabric_pool_init(GstFabricPool* self) { new (&self->state) PoolState; }
+
+GstBufferPool* gst_fabric_pool_new(guint batch) {
+  auto* pool = GST_FABRIC_POOL(gst_object_ref_sink(g_object_new(GST_TYPE_FABRIC_POOL, nullptr)));
+  pool->state.batch = batch;
+  return GST_BUFFER_POOL(pool);
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+#define GST_TYPE_FABRIC_POOL (gst_fabric_pool_get_type())
+G_DECLARE_FINAL_TYPE(GstFabricPool, gst_fabric_pool, GST, FABRIC_POOL, GstBufferPool)
+
+G_END_DECLS
+
+/// A pool of slots for what is upstream of fabricsink: what is rendered into its buffers is sent
+/// from where it lies. Understands GstVideoMeta and video alignment. `batch` slots are mapped at a
+/// time; the pool grows with what upstream keeps.
+GstBufferPool* gst_fabric_pool_new(guint batch);

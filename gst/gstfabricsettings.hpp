@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <gst/gst.h>
+
+#include <string>
+
+#include "base/event_loop.hpp"
+#include "base/error.hpp"
+#include "session/stats.hpp"
+
+GST_DEBUG_CATEGORY_EXTERN(gst_fabric_debug);
+
+#define GST_TYPE_FABRIC_POLLING (gst_fabric_polling_get_type())
+GType gst_fabric_polling_get_type(void);
+
+/// What both elements share: the properties that name a peer and a transport, their URI form
+/// (fabric://HOST:PORT?property=value&…), and how statistics, peers and errors are told.
+namespace fabric {
+
+struct Settings {
+  std::string host;  ///< fabricsink: the target. fabricsrc: the address to listen on, "" for all.
+  guint port;
+  std::string provider = "auto";
+  std::string interface;
+  guint slots;
+  grainfabric::Polling polling = grainfabric::Polling::event;
+};
+
+/// Property ids of the shared properties; an element's own begin at kFirstOwnProperty.
+enum SharedProperty : guint {
+  kPropertyHost = 1,  // "host" or "address"
+  kPropertyPort,
+  kPropertyUri,
+  kPropertyProvider,
+  kPropertyInterface,
+  kPropertySlots,
+  kPropertyPolling,
+  kPropertyStats,
+  kFirstOwnProperty,
+};
+
+/// Installs them. `host_property` is "host" (which must be set) or "address" (which may be empty).
+void install_shared_properties(GObjectClass* klass, const char* host_property,
+                               const Settings& defaults, guint least_port, guint least_slots,
+                               const char* slots_blurb);
+
+/// Sets one of Settings; false for an id that is not of it (uri and stats included). The element
+/// locks.
+bool set_shared_property(Settings& settings, guint id, const GValue* value);
+bool get_shared_property(const Settings& settings, guint id, GValue* value);
+
+/// Takes a fabric:// URI apart: host and port into `settings`, the rest as properties of `element`.
+bool set_uri(GstElement* element, Settings& settings, const gchar* uri, GError** error);
+std::string get_uri(const Settings& settings, guint default_slots);
+
+/// What `stats` gives. `bytes_copied_by_element` adds to the engine's.
+GstStructure* stats_structure(const grainfabric::Stats& stats, guint64 bytes_copied_by_element);
+
+/// A peer came, went or was refused: a bus message "fabric-peer" (state, peer, provider, reason),
+/// the signals peer-connected, peer-disconnected and peer-refused, and a warning where something
+/// is wrong that heals.
+void tell_peer(GstElement* element, const grainfabric::PeerChange& change);
+void install_peer_signals(GObjectClass* klass);
+
+/// GST_ELEMENT_ERROR with the engine's text, in the right domain.
+void tell_error(GstElement* element, const grainfabric::Error& error);
+
+}  // namespace fabric

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/ofi/info.hpp"
+
+#include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
+#include <rdma/fi_errno.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "transport/ofi/error.hpp"
+#include "transport/ofi/provider.hpp"
+
+namespace grainfabric::transport::ofi {
+namespace {
+
+constexpr std::uint32_t kApiVersion = FI_VERSION(1, 17);
+constexpr std::uint64_t kCapabilities =
+    FI_MSG | FI_SEND | FI_RECV | FI_RMA | FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE;
+
+/// What Domain needs of a provider, and the modes it copes with.
+Info hints_for(fi_ep_type type, const char* provider, bool ordered) {
+  Info hints(fi_allocinfo());
+  if (!hints) throw error_of(FI_ENOMEM, "Cannot ask libfabric for providers");
+  hints->caps = kCapabilities;
+  hints->mode = FI_CONTEXT | FI_CONTEXT2 | FI_RX_CQ_DATA;
+  hints->ep_attr->type = type;
+  hints->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
+  hints->domain_attr->cq_data_size = sizeof(std::uint32_t);
+  hints->domain_attr->threading = FI_THREAD_DOMAIN;
+  hints->domain_attr->control_progress = FI_PROGRESS_MANUAL;
+  hints->domain_attr->data_progress = FI_PROGRESS_MANUAL;
+  if (ordered) hints->tx_attr->msg_order = FI_ORDER_WAW;
+  // Freed with the hints, by free().
+  if (provider != nullptr) hints->fabric_attr->prov_name = ::strdup(provider);
+  return hints;
+}
+
+/// Null if nothing matches. Throws Error for anything else.
+Info query(const fi_info& hints, const char* node, std::uint64_t flags) {
+  fi_info* list = nullptr;
+  const int result = fi_getinfo(kApiVersion, node, nullptr, flags, &hints, &list);
+  if (result == -FI_ENODATA) return nullptr;
+  check(result, "libfabric cannot list its providers");
+  return Info(list);
+}
+
+std::vector<std::string> find_providers() {
+  std::vector<std::string> names;
+  for (const fi_ep_type type : {FI_EP_MSG, FI_EP_RDM}) {
+    const Info list = query(*hints_for(type, nullptr, false), nullptr, 0);
+    for (const fi_info* info = list.get(); info != nullptr; info = info->next) {
+      const std::string name = info->fabric_attr->prov_name;
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  const auto rank = [](const std::string& name) {
+    constexpr const char* kFirst[] = {"efa", "verbs", "tcp", "tcp;ofi_rxm", "shm"};
+    return std::find(std::begin(kFirst), std::end(kFirst), name) - std::begin(kFirst);
+  };
+  std::sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
+    return rank(a) != rank(b) ? rank(a) < rank(b) : a < b;
+  });
+  std::string line;
+  for (const std::string& name : names) line += (line.empty() ? "" : ", ") + name;
+  log(LogLevel::info, "ofi",
+      "libfabric " + std::to_string(FI_MAJOR(fi_version())) + "." +
+          std::to_string(FI_MINOR(fi_version())) + " has these providers: " +
+          (line.empty() ? "none" : line) + " (RDMA devices that appear later need a restart)");
+  return names;
+}
+
+/// The first entry of exactly that provider: libfabric also answers "tcp" with what is layered on
+/// it.
+Info first_of(const Info& list, const std::string& provider) {
+  for (const fi_info* info = list.get(); info != nullptr; info = info->next) {
+    if (provider == info->fabric_attr->prov_name) return duplicate(*info);
+  }
+  return nullptr;
+}
+
+Info choose_type(fi_ep_type type, const std::string& provider, const char* node) {
+  const std::uint64_t flags = node == nullptr ? 0 : FI_SOURCE | FI_NUMERICHOST;
+  for (const bool ordered : {true, false}) {
+    if (ordered && !is_asked_for_order(provider)) continue;
+    const Info hints = hints_for(type, provider.c_str(), ordered);
+    if (Info info = first_of(query(*hints, node, flags), provider)) return info;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Info duplicate(const fi_info& info) {
+  Info copy(fi_dupinfo(&info));
+  if (!copy) throw error_of(FI_ENOMEM, "Cannot copy what libfabric offers");
+  return copy;
+}
+
+const std::vector<std::string>& provider_names() {
+  static const std::vector<std::string> names = find_providers();
+  return names;
+}
+
+Info choose(const std::string& provider, const std::string& local_address) {
+  const bool addressed = has_ip_address(provider) && !local_address.empty();
+  const char* node = addressed ? local_address.c_str() : nullptr;
+  // Connections where the provider has them: they tell when a peer goes.
+  if (!is_layered(provider)) {
+    if (Info info = choose_type(FI_EP_MSG, provider, node)) return info;
+  }
+  if (Info info = choose_type(FI_EP_RDM, provider, node)) return info;
+  const auto& names = provider_names();
+  if (std::find(names.begin(), names.end(), provider) == names.end()) {
+    throw Error(ErrorCode::unknown_provider,
+                "libfabric has no usable provider \"" + provider + "\" on this host",
+                "fi_info lists those that it has.");
+  }
+  throw Error(ErrorCode::unknown_interface,
+              "Provider \"" + provider + "\" cannot use the local address " + local_address,
+              "Give an address of an interface that it supports (fi_info -p '" + provider +
+                  "' lists them).");
+}
+
+}  // namespace grainfabric::transport::ofi

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+/// What is known of libfabric's providers by name, beyond what they say of themselves. Each line
+/// was seen on libfabric 1.17 and can go when a later one tells the truth. Any thread.
+namespace grainfabric::transport::ofi {
+
+/// Whether the completion queue's descriptor really sleeps when idle and wakes for data.
+/// False: net's descriptor stays readable and burns a core, sockets' threads spin whatever one
+/// does, shm, efa and udp;ofi_rxd have none at all.
+constexpr bool sleeps_on_descriptor(std::string_view provider) {
+  return provider == "tcp" || provider == "tcp;ofi_rxm" || provider == "verbs" ||
+         provider == "verbs;ofi_rxm";
+}
+
+/// Whether to ask for write-after-write order. Not of efa, which has none and would match nothing.
+/// Of shm for another reason: without the demand it writes by virtual address into the target's
+/// process and looks at neither key nor bounds; with it the target checks both and copies itself.
+constexpr bool is_asked_for_order(std::string_view provider) {
+  return provider != "efa";
+}
+
+/// Whether a promise of order is believed. Not shm's: where process_vm_readv is forbidden (a
+/// container without ptrace rights) it copies a long write in steps that a short one overtakes.
+constexpr bool keeps_order(std::string_view provider) {
+  return provider != "efa" && provider != "shm";
+}
+
+/// Whether endpoints of one process reach into each other's memory without holding on to it, so
+/// that closing one pulls the ground from under its peer (see ProcessPeers).
+constexpr bool shares_memory_in_process(std::string_view provider) {
+  return provider == "shm";
+}
+
+/// Whether endpoints have addresses that a local IP address chooses.
+constexpr bool has_ip_address(std::string_view provider) {
+  return provider != "shm" && provider != "efa";
+}
+
+/// "tcp;ofi_rxm" is a core provider under a utility that makes reliable datagrams of it.
+constexpr bool is_layered(std::string_view provider) {
+  return provider.find(';') != std::string_view::npos;
+}
+
+}  // namespace grainfabric::transport::ofi
