@@ -117,6 +117,18 @@ static GstFlowReturn gst_fabric_pool_alloc_buffer(GstBufferPool* pool, GstBuffer
   return GST_FLOW_OK;
 }
 
+/// The default resets a memory to offset 0, which is the start of the region for a slot.
+static void gst_fabric_pool_reset_buffer(GstBufferPool* pool, GstBuffer* buffer) {
+  GST_BUFFER_POOL_CLASS(gst_fabric_pool_parent_class)->reset_buffer(pool, buffer);
+  // With a tag the memory is not the pool's own any more, and the buffer will be dropped.
+  if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_TAG_MEMORY)) return;
+  GstMemory* memory = gst_buffer_peek_memory(buffer, 0);
+  const auto* owner = static_cast<SlotOwner*>(
+      gst_mini_object_get_qdata(GST_MINI_OBJECT_CAST(memory), slot_owner_quark()));
+  memory->offset = owner->slot.offset + grainfabric::kSlotHeaderSize;
+  memory->size = GST_FABRIC_POOL(pool)->state.size;
+}
+
 static void gst_fabric_pool_finalize(GObject* object) {
   GST_FABRIC_POOL(object)->state.~PoolState();
   G_OBJECT_CLASS(gst_fabric_pool_parent_class)->finalize(object);
@@ -128,6 +140,7 @@ static void gst_fabric_pool_class_init(GstFabricPoolClass* klass) {
   pool_class->get_options = gst_fabric_pool_get_options;
   pool_class->set_config = gst_fabric_pool_set_config;
   pool_class->alloc_buffer = gst_fabric_pool_alloc_buffer;
+  pool_class->reset_buffer = gst_fabric_pool_reset_buffer;
 }
 
 static void gst_fabric_pool_init(GstFabricPool* self) { new (&self->state) PoolState; }

@@ -20,6 +20,7 @@
 
 #include <gst/video/video.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -89,8 +90,9 @@ struct Sink final : grainfabric::InitiatorEvents {
   GstFabricSink* element;
   fabric::Settings settings{"localhost", grainfabric::protocol::kDefaultPort, "auto", {},
                             kDefaultSlots};
-  GstFabricSinkLeaky leaky = GST_FABRIC_SINK_LEAKY_NONE;
-  bool wait_for_connection = true;
+  // Changeable while streaming.
+  std::atomic<GstFabricSinkLeaky> leaky = GST_FABRIC_SINK_LEAKY_NONE;
+  std::atomic<bool> wait_for_connection = true;
   bool auto_reconnect = true;
   guint connect_timeout = 0;
 

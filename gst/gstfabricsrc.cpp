@@ -253,6 +253,31 @@ static GstFlowReturn gst_fabric_src_push_grain(Source& source, IncomingGrain gra
   return gst_pad_push(source.pad, gst_fabric_src_plain(source, buffer));
 }
 
+/// A sender that comes back sends its sticky events again: what downstream has already is no news.
+static bool gst_fabric_src_is_known(Source& source, GstEvent* event) {
+  const fabric::EventPtr present(
+      gst_pad_get_sticky_event(source.pad, GST_EVENT_TYPE(event), 0));
+  if (!present) return false;
+  switch (GST_EVENT_TYPE(event)) {
+    case GST_EVENT_STREAM_START: {
+      const gchar* before = nullptr;
+      const gchar* now = nullptr;
+      gst_event_parse_stream_start(present.get(), &before);
+      gst_event_parse_stream_start(event, &now);
+      return g_strcmp0(before, now) == 0;
+    }
+    case GST_EVENT_CAPS: {
+      GstCaps* before = nullptr;
+      GstCaps* now = nullptr;
+      gst_event_parse_caps(present.get(), &before);
+      gst_event_parse_caps(event, &now);
+      return gst_caps_is_strictly_equal(before, now);
+    }
+    default:
+      return false;
+  }
+}
+
 /// Returns GST_FLOW_EOS when the stream is to end here.
 static GstFlowReturn gst_fabric_src_push_event(Source& source, const StreamEvent& stream_event) {
   GstEvent* event = fabric_event_from_stream(stream_event);
@@ -260,6 +285,10 @@ static GstFlowReturn gst_fabric_src_push_event(Source& source, const StreamEvent
     GST_WARNING_OBJECT(source.element, "an event \"%s\" from the sender makes no sense",
                        stream_event.name.c_str());
     if (event != nullptr) gst_event_unref(event);
+    return GST_FLOW_OK;
+  }
+  if (gst_fabric_src_is_known(source, event)) {
+    gst_event_unref(event);
     return GST_FLOW_OK;
   }
   GST_OBJECT_LOCK(source.element);
@@ -283,10 +312,15 @@ static GstFlowReturn gst_fabric_src_push_event(Source& source, const StreamEvent
       const fabric::CapsPtr kept(gst_caps_ref(caps));
       const gboolean accepted = gst_pad_push_event(source.pad, event);
       gst_fabric_src_ask_downstream(source, kept.get());
-      if (!accepted && !GST_PAD_IS_FLUSHING(source.pad) && gst_pad_is_linked(source.pad)) {
-        GST_WARNING_OBJECT(source.element, "downstream did not accept %" GST_PTR_FORMAT, kept.get());
+      if (accepted || GST_PAD_IS_FLUSHING(source.pad) || !gst_pad_is_linked(source.pad)) {
+        return GST_FLOW_OK;
       }
-      return GST_FLOW_OK;
+      const fabric::StringPtr text(gst_caps_to_string(kept.get()));
+      GST_ELEMENT_ERROR(source.element, STREAM, FORMAT,
+                        ("What follows does not take the sender's caps %s. Put a converter in "
+                         "between, or change the sender's format.", text.get()),
+                        (nullptr));
+      return GST_FLOW_CUSTOM_ERROR;  // told already
     }
     case GST_EVENT_SEGMENT:
       source.timestamper.set_sender_segment(event);
@@ -332,7 +366,7 @@ static void gst_fabric_src_stop_streaming(Source& source, GstFlowReturn flow) {
   if (flow == GST_FLOW_EOS) {
     gst_pad_push_event(source.pad, gst_event_new_eos());
   } else if (flow == GST_FLOW_NOT_LINKED || flow < GST_FLOW_EOS) {
-    GST_ELEMENT_FLOW_ERROR(source.element, flow);
+    if (flow != GST_FLOW_CUSTOM_ERROR) GST_ELEMENT_FLOW_ERROR(source.element, flow);
     gst_pad_push_event(source.pad, gst_event_new_eos());
   }
 }
