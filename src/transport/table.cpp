@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/log.hpp"
+#include "base/signals.hpp"
 #include "transport/choice.hpp"
 
 namespace grainfabric::transport {
@@ -47,6 +48,7 @@ void Table::load(const std::string& module) {
     const std::string path = folder + "/" + file;
     reason += " " + folder;
     if (!std::filesystem::exists(path)) continue;
+    const SignalHandlersKept handlers;
     GModule* handle = g_module_open(path.c_str(), G_MODULE_BIND_LOCAL);
     if (handle == nullptr) {
       reason = g_module_error();
