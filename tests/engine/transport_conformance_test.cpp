@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -10,6 +11,10 @@
 #include <filesystem>
 #include <numeric>
 #include <set>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
@@ -468,9 +473,11 @@ TEST_P(TransportConformance, an_address_that_is_none_is_an_error) {
   }
 }
 
-TEST_P(TransportConformance, two_hundred_connections_with_transfers_in_flight_leave_nothing) {
+TEST_P(TransportConformance, many_connections_closed_with_transfers_in_flight_leave_nothing) {
   constexpr std::size_t kSize = 300'000;
-  constexpr int kTogether = 10;  // rxm takes 40 ms to connect, so let ten of them wait together
+  constexpr int kTogether = 10;
+  // rxm takes 40 ms to close one, which adds up.
+  const int rounds = (is("tcp;ofi_rxm") ? 40 : 200) / kTogether;
   std::vector<std::unique_ptr<Pair>> pairs;
   std::vector<std::unique_ptr<Registered>> memory;
   for (int i = 0; i < kTogether; ++i) {
@@ -480,7 +487,7 @@ TEST_P(TransportConformance, two_hundred_connections_with_transfers_in_flight_le
         std::make_unique<Registered>(*pairs[i]->initiator_domain, kSize, Access::local));
   }
   std::size_t before = 0;
-  for (int round = 0; round < 200 / kTogether; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     PollLoop loop;
     for (auto& pair : pairs) {
       pair->token = Token::random();
@@ -549,6 +556,12 @@ TEST_P(TransportConformance, anything_may_be_destroyed_first) {
 }
 
 TEST_P(TransportConformance, a_half_made_connection_may_be_destroyed) {
+#ifdef __SANITIZE_ADDRESS__
+  // tcp of libfabric 1.17, also under rxm, loses 376 bytes of its own with a connection that is cut
+  // while it reads the request.
+  std::optional<__lsan::ScopedDisabler> ignored;
+  if (!is("shm")) ignored.emplace();
+#endif
   for (int turns = 0; turns < 12; ++turns) {
     Pair pair(options());
     pair.listen();
@@ -615,11 +628,54 @@ TEST(OfiTransport, a_port_scanner_does_not_disturb_a_listener) {
       [&] { return pair.initiator_events.connected == 1 && pair.target_events.connected == 1; }));
 }
 
+/// With %scope; empty where this host has none.
+std::string link_local_address() {
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return {};
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, &::freeifaddrs);
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET6) continue;
+    const auto* address = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
+    if (!IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr)) continue;
+    char text[INET6_ADDRSTRLEN];
+    if (::inet_ntop(AF_INET6, &address->sin6_addr, text, sizeof text) == nullptr) continue;
+    return std::string(text) + "%" + entry->ifa_name;
+  }
+  return {};
+}
+
 TEST(OfiTransport, connections_run_over_ipv6) {
   for (const char* provider : {"tcp", "tcp;ofi_rxm"}) {
-    Pair pair({provider, "::1"});
-    ASSERT_TRUE(pair.connect()) << provider;
-    EXPECT_EQ(pair.target->address().format, "FI_SOCKADDR_IN6");
+    for (const std::string& address : {std::string("::1"), link_local_address()}) {
+      if (address.empty()) continue;
+      Pair pair({provider, address});
+      ASSERT_TRUE(pair.connect()) << provider << " " << address;
+      EXPECT_EQ(pair.target->address().format, "FI_SOCKADDR_IN6");
+    }
+  }
+}
+
+TEST(OfiTransport, the_scope_of_a_link_local_peer_is_this_sides_own) {
+  const std::string address = link_local_address();
+  if (address.empty()) GTEST_SKIP() << "this host has no link-local address";
+  Pair pair({"tcp", address});
+  pair.listen();
+  Address elsewhere = pair.target->address();
+  sockaddr_in6 raw{};
+  ASSERT_EQ(elsewhere.bytes.size(), sizeof raw);
+  std::memcpy(&raw, elsewhere.bytes.data(), sizeof raw);
+  raw.sin6_scope_id = 4321;  // the number that the peer's host has for its interface
+  std::memcpy(elsewhere.bytes.data(), &raw, sizeof raw);
+  pair.initiator = pair.initiator_domain->connect(elsewhere, pair.token, pair.initiator_events);
+  pair.loop.add(*pair.initiator);
+  EXPECT_TRUE(pair.loop.run_until([&] { return pair.initiator_events.connected == 1; }));
+}
+
+TEST(OfiTransport, an_initiator_without_a_local_address_reaches_either_ip_version) {
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    Pair pair({"tcp", address});
+    pair.initiator_domain = Table::shared().open({"tcp", ""});
+    EXPECT_TRUE(pair.connect()) << address;
   }
 }
 

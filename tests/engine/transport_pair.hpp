@@ -94,8 +94,7 @@ class PollLoop {
     if (unpollable) {
       ::sched_yield();
     } else if (!pending) {
-      const auto left =
-          std::chrono::ceil<std::chrono::milliseconds>(deadline - TestClock::now());
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - TestClock::now());
       ::poll(polled.data(), polled.size(), static_cast<int>(std::max<long>(left.count(), 0)));
       ++sleeps_;
     }

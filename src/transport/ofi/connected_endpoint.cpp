@@ -121,7 +121,18 @@ ConnectionAcceptor::ConnectionAcceptor(std::shared_ptr<const Device> device, con
 
 void ConnectionAcceptor::close() noexcept {
   ConnectedEndpoint::close();
+  if (listener_) reject_pending();
   listener_.reset();
+}
+
+void ConnectionAcceptor::reject_pending() noexcept {
+  try {
+    while (const std::optional<ConnectionEvent> event = events().read()) {
+      if (event->request) fi_reject(listener_.get(), event->request->handle, nullptr, 0);
+    }
+  } catch (const Error& error) {
+    log(LogLevel::warning, "ofi", error.what());
+  }
 }
 
 void ConnectionAcceptor::on_request(ConnectionEvent& event) {

@@ -45,9 +45,12 @@ class ConnectionAcceptor final : public ConnectedEndpoint {
   /// Throws Error: address_in_use, invalid_argument for a wildcard address, …
   ConnectionAcceptor(std::shared_ptr<const Device> device, const Token& token,
                      EndpointEvents& user);
+  ~ConnectionAcceptor() override { close(); }
 
  private:
   void close() noexcept override;
+  /// Who asked and has not been heard yet: waits for an answer, and holds memory of libfabric.
+  void reject_pending() noexcept;
   void on_request(ConnectionEvent& event) override;
   [[nodiscard]] Error failure_of(const ConnectionEvent& event) const override;
 

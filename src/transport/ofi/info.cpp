@@ -54,7 +54,8 @@ std::vector<std::string> find_providers() {
     const Info list = query(*hints_for(type, nullptr, false), nullptr, 0);
     for (const fi_info* info = list.get(); info != nullptr; info = info->next) {
       const std::string name = info->fabric_attr->prov_name;
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+      const bool is_new = std::find(names.begin(), names.end(), name) == names.end();
+      if (is_new && !is_broken(name)) names.push_back(name);
     }
   }
   const auto rank = [](const std::string& name) {
@@ -106,19 +107,18 @@ const std::vector<std::string>& provider_names() {
 }
 
 Info choose(const std::string& provider, const std::string& local_address) {
-  const bool addressed = has_ip_address(provider) && !local_address.empty();
-  const char* node = addressed ? local_address.c_str() : nullptr;
-  // Connections where the provider has them: they tell when a peer goes.
-  if (!is_layered(provider)) {
-    if (Info info = choose_type(FI_EP_MSG, provider, node)) return info;
-  }
-  if (Info info = choose_type(FI_EP_RDM, provider, node)) return info;
   const auto& names = provider_names();
   if (std::find(names.begin(), names.end(), provider) == names.end()) {
     throw Error(ErrorCode::unknown_provider,
                 "libfabric has no usable provider \"" + provider + "\" on this host",
                 "fi_info lists those that it has.");
   }
+  const bool addressed = has_ip_address(provider) && !local_address.empty();
+  const char* node = addressed ? local_address.c_str() : nullptr;
+  if (is_used_with_connections(provider)) {
+    if (Info info = choose_type(FI_EP_MSG, provider, node)) return info;
+  }
+  if (Info info = choose_type(FI_EP_RDM, provider, node)) return info;
   throw Error(ErrorCode::unknown_interface,
               "Provider \"" + provider + "\" cannot use the local address " + local_address,
               "Give an address of an interface that it supports (fi_info -p '" + provider +

@@ -39,9 +39,17 @@ constexpr bool has_ip_address(std::string_view provider) {
   return provider != "shm" && provider != "efa";
 }
 
-/// "tcp;ofi_rxm" is a core provider under a utility that makes reliable datagrams of it.
-constexpr bool is_layered(std::string_view provider) {
-  return provider.find(';') != std::string_view::npos;
+/// Whether to use its connections (FI_EP_MSG) where it has them: those tell when a peer goes.
+/// Not "tcp;ofi_rxm" and its like, a core provider under a utility that makes reliable datagrams of
+/// it; nor sockets, whose listener thread crashes when somebody connects.
+constexpr bool is_used_with_connections(std::string_view provider) {
+  return provider.find(';') == std::string_view::npos && provider != "sockets";
+}
+
+/// Whether it ends the process where others work: net's own datagrams are what it is for, rxm on
+/// top of it crashes.
+constexpr bool is_broken(std::string_view provider) {
+  return provider == "net;ofi_rxm";
 }
 
 }  // namespace grainfabric::transport::ofi
