@@ -9,6 +9,7 @@
 #include "transport/ofi/address.hpp"
 #include "transport/ofi/error.hpp"
 #include "transport/ofi/provider.hpp"
+#include "transport/ofi/shm_leftovers.hpp"
 
 namespace grainfabric::transport::ofi {
 namespace {
@@ -65,6 +66,7 @@ void DatagramEndpoint::open() {
   objects_->channel = std::make_unique<Channel>(shared_device(), *info, nullptr, addresses,
                                                 on.name(), static_cast<ChannelEvents&>(*this));
   own_ = name_of(&channel()->endpoint()->fid, info->addr_format, on.name());
+  ShmLeftovers::shared().sweep();
   if (needs_process_peers(on)) ProcessPeers::shared().enter(own_, objects_);
 }
 
@@ -87,6 +89,7 @@ void DatagramEndpoint::insert(const Address& peer) {
   channel()->set_peer(entry);
   channel()->set_name(peer_name());
   peer_ = entry;
+  peer_address_ = peer;
 }
 
 void DatagramEndpoint::close() noexcept {
@@ -103,6 +106,7 @@ void DatagramEndpoint::close() noexcept {
     process_peer_.reset();
   }
   objects_.reset();
+  ShmLeftovers::shared().watch(peer_address_);
 }
 
 void DatagramEndpoint::add_waitables(std::vector<int>* fds, std::vector<fid_t>* objects) const {

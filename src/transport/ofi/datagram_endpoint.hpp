@@ -44,6 +44,7 @@ class DatagramEndpoint final : public OfiEndpoint {
   std::optional<MessageKind> due_;
   Address own_;
   fi_addr_t peer_ = FI_ADDR_UNSPEC;
+  Address peer_address_;  // once known
   std::shared_ptr<DatagramObjects> objects_;       // null once closed
   std::shared_ptr<DatagramObjects> process_peer_;  // the peer's, where it is in this process
 };
