@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -76,7 +77,10 @@ void Channel::close() {
   GSocket* socket = g_socket_connection_get_socket(connection_.get());
   g_socket_shutdown(socket, FALSE, TRUE, nullptr);
   char rest[4096];
-  while (g_pollable_input_stream_read_nonblocking(input_, rest, sizeof rest, nullptr, nullptr) > 0) {
+  for (int i = 0; i < kReadsAtOnce; ++i) {
+    if (g_pollable_input_stream_read_nonblocking(input_, rest, sizeof rest, nullptr, nullptr) <= 0) {
+      break;
+    }
   }
   g_io_stream_close(G_IO_STREAM(connection_.get()), nullptr, nullptr);
 }
@@ -170,13 +174,17 @@ void Channel::send(std::uint16_t type, const GlibPtr<GVariant>& fields) {
   to_send_.push_back(std::move(frame));
   if (queued_bytes_ > kMaxQueuedBytes) {
     // The caller does not expect to lose the channel here: the reading side will report the end.
-    to_send_.clear();
-    queued_bytes_ = 0;
-    sent_of_front_ = 0;
+    drop_queue();
     g_socket_shutdown(g_socket_connection_get_socket(connection_.get()), TRUE, TRUE, nullptr);
     return;
   }
   if (!writable_) write_some();
+}
+
+void Channel::drop_queue() {
+  to_send_.clear();
+  queued_bytes_ = 0;
+  sent_of_front_ = 0;
 }
 
 void Channel::write_some() {
@@ -188,7 +196,7 @@ void Channel::write_some() {
         error.out());
     if (sent < 0) {
       if (!error.is(G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
-        to_send_.clear();  // the reading side reports the end, after what the peer said last
+        drop_queue();  // the reading side reports the end, after what the peer said last
         return;
       }
       if (!writable_) {

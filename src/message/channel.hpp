@@ -56,6 +56,7 @@ class GRAINFABRIC_API Channel {
   void read_some();
   void parse();
   void write_some();
+  void drop_queue();
   void fail(const Error& reason);
 
   static gboolean on_readable(GObject* stream, gpointer self);

@@ -19,14 +19,11 @@ std::vector<std::uint16_t> IncomingRing::take_released() {
 }
 
 void IncomingRing::release(std::uint16_t slot) {
-  std::function<void()> wake;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!wake_) return;  // the session is over; nobody wants the credit
-    if (released_.empty()) wake = wake_;
-    released_.push_back(slot);
-  }
-  if (wake) wake();
+  const std::lock_guard lock(mutex_);
+  if (!wake_) return;  // the session is over; nobody wants the credit
+  const bool first = released_.empty();
+  released_.push_back(slot);
+  if (first) wake_();
 }
 
 }  // namespace grainfabric

@@ -32,7 +32,9 @@ class GRAINFABRIC_API IncomingRing {
   }
 
   // For the session that fills the ring.
-  /// Called (any thread, no lock held) when a slot was given back and take_released() was empty.
+  /// Called (any thread) when a slot was given back and take_released() was empty. Under the ring's
+  /// lock, so that no call is under way any more when on_released(nullptr) returns and what `wake`
+  /// uses may go: it does no more than post a task.
   void on_released(std::function<void()> wake);
   [[nodiscard]] std::vector<std::uint16_t> take_released();
   void release(std::uint16_t slot);

@@ -227,6 +227,13 @@ Initiator::PushResult Initiator::push_event(const StreamEvent& event, PushPolicy
   if (event.body.size() > kMaxEventBody) return PushResult::dropped;
   if (gate.flushing) return PushResult::flushing;
   if (gate.failed) return PushResult::failed;
+  while (gate.open && gate.events_sent - gate.events_taken >= protocol::kEventWindow) {
+    if (!event.sticky && !policy.wait_for_credit) return PushResult::dropped;
+    gate.changed.wait(lock);
+    if (gate.flushing) return PushResult::flushing;
+    if (gate.failed) return PushResult::failed;
+  }
+  // Only now: the session may have changed meanwhile, and the next one begins with what is kept.
   const auto same = std::find_if(gate.kept.begin(), gate.kept.end(), [&](const StreamEvent& kept) {
     return event.sticky && kept.name == event.name;
   });
@@ -236,12 +243,6 @@ Initiator::PushResult Initiator::push_event(const StreamEvent& event, PushPolicy
     gate.kept.push_back(event);
   } else if (!gate.open) {
     return PushResult::dropped;
-  }
-  while (gate.open && gate.events_sent - gate.events_taken >= protocol::kEventWindow) {
-    if (!event.sticky && !policy.wait_for_credit) return PushResult::dropped;
-    gate.changed.wait(lock);
-    if (gate.flushing) return PushResult::flushing;
-    if (gate.failed) return PushResult::failed;
   }
   if (!gate.open) return PushResult::accepted;  // it goes with the next session
   const bool first = gate.submissions.empty();

@@ -201,10 +201,12 @@ void InitiatorLink::fail(const Error& error) {
 /// Gives the current state up; its parts are destroyed later, since this may run inside a call of
 /// one of them.
 void InitiatorLink::leave_state() {
-  if (auto* connecting = std::get_if<Connecting>(&state_)) {
+  auto old = std::make_shared<State>(std::exchange(state_, Idle{}));
+  if (auto* waiting = std::get_if<Waiting>(old.get())) waiting->timer.reset();
+  if (auto* connecting = std::get_if<Connecting>(old.get())) {
+    connecting->deadline.reset();
     g_cancellable_cancel(connecting->cancellable.get());
   }
-  auto old = std::make_shared<State>(std::exchange(state_, Idle{}));
   if (auto* greeting = std::get_if<Greeting>(old.get())) {
     greeting->deadline.reset();
     greeting->channel->close();
@@ -271,9 +273,13 @@ void InitiatorLink::finish() {
 
 void InitiatorLink::say_bye() {
   leaving_ = true;
+  give_up_.reset();
   take_submissions();
   auto* open = std::get_if<Open>(&state_);
-  if (open == nullptr) return;
+  if (open == nullptr) {
+    leave_state();  // an attempt under way must not become a session any more
+    return;
+  }
   std::uint64_t last = 0;
   {
     const std::lock_guard lock(gate_->mutex);
@@ -328,6 +334,12 @@ void InitiatorLink::on_message(std::uint16_t type, GVariant* fields) {
 void InitiatorLink::on_welcome(const protocol::Welcome& welcome) {
   auto* greeting = std::get_if<Greeting>(&state_);
   if (greeting == nullptr) throw Error(ErrorCode::protocol, "The target said WELCOME twice");
+  const auto offered =
+      transport::offers(options_.provider, transport::Table::shared().providers());
+  if (std::find(offered.begin(), offered.end(), welcome.provider) == offered.end()) {
+    throw Error(ErrorCode::protocol, "The target chose the transport \"" + welcome.provider +
+                                         "\", which was not offered");
+  }
   Open open;
   try {
     transport::DomainOptions domain;
@@ -344,7 +356,6 @@ void InitiatorLink::on_welcome(const protocol::Welcome& welcome) {
   open.heartbeat = loop_.every(protocol::kHeartbeat, [this] { on_heartbeat(); });
   const std::string peer = open.channel->peer();
   give_up_.reset();
-  backoff_ = kFirstBackoff;
   last_complaint_.clear();
   state_ = std::move(open);
   {
@@ -367,10 +378,10 @@ void InitiatorLink::on_welcome(const protocol::Welcome& welcome) {
   had_session_ = true;
   log(LogLevel::info, "session",
       "Session with " + peer + ": " + welcome.provider + " (" + welcome.reason + ")");
+  events_.on_peer({PeerChange::Kind::connected, peer, welcome.provider, welcome.reason});
+  notify(*gate_);
   take_submissions();
   follow_wanted_capacity();
-  notify(*gate_);
-  events_.on_peer({PeerChange::Kind::connected, peer, welcome.provider, welcome.reason});
 }
 
 void InitiatorLink::on_refuse(const protocol::Refuse& refuse) {
@@ -385,6 +396,8 @@ void InitiatorLink::on_refuse(const protocol::Refuse& refuse) {
 }
 
 void InitiatorLink::on_status(const protocol::Status& status) {
+  auto* open = std::get_if<Open>(&state_);
+  if (open == nullptr) throw Error(ErrorCode::protocol, "The target sent STATUS before WELCOME");
   const std::lock_guard lock(gate_->mutex);
   const std::uint64_t before = gate_->settled;
   gate_->settle(status.delivered);
@@ -392,8 +405,7 @@ void InitiatorLink::on_status(const protocol::Status& status) {
   gate_->events_taken = std::min(status.events_taken, gate_->events_sent);
   gate_->stats.latency_p50 = status.latency_p50;
   gate_->stats.latency_p99 = status.latency_p99;
-  auto* open = std::get_if<Open>(&state_);
-  if (open != nullptr && gate_->settled != before) open->last_progress = steady_clock::now();
+  if (gate_->settled != before) open->last_progress = steady_clock::now();
   notify(*gate_);
 }
 
@@ -402,6 +414,7 @@ void InitiatorLink::on_heartbeat() {
   if (open == nullptr) return;
   open->channel->send(static_cast<std::uint16_t>(protocol::Type::heartbeat),
                       protocol::encode_heartbeat());
+  backoff_ = kFirstBackoff;  // a session that lasts this long was worth coming back for
   const auto now = steady_clock::now();
   bool outstanding = false;
   {
@@ -472,6 +485,7 @@ void InitiatorLink::on_lane_ready(OutgoingLane& lane) {
   open->lane = std::move(open->next);
   open->next.reset();
   open->last_progress = steady_clock::now();
+  backoff_ = kFirstBackoff;
   {
     const std::lock_guard lock(gate_->mutex);
     gate_->lane = open->lane;

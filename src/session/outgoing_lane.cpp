@@ -98,13 +98,13 @@ void OutgoingLane::submit(QueuedGrain grain) {
 void OutgoingLane::on_written(std::uint16_t index) {
   Slot& slot = slots_[index];
   slot.writing = false;
-  events_.on_lane_progress();
   if (slot.granted) events_.on_slot_writable(*this, index);
 }
 
 void OutgoingLane::on_connected() { events_.on_lane_ready(*this); }
 
 void OutgoingLane::on_completed(std::uint64_t context) {
+  events_.on_lane_progress();  // a large grain on a slow network takes its time
   if (rail_) rail_->on_completed(context);
 }
 

@@ -57,7 +57,7 @@ class OutgoingLane final : private transport::EndpointEvents {
     virtual void on_slot_writable(OutgoingLane& lane, std::uint16_t slot) = 0;
     /// The peer has let go of this grain: it and all before it arrived.
     virtual void on_arrived(OutgoingLane& lane, std::uint64_t sequence) = 0;
-    /// Something moved (a write completed).
+    /// Something moved (a piece was written).
     virtual void on_lane_progress() = 0;
 
    protected:

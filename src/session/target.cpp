@@ -15,8 +15,8 @@
 namespace grainfabric {
 namespace {
 
-/// Connections that have not said HELLO yet; more are turned away unheard, so that nobody can make
-/// this side collect them.
+/// Connections that have not said HELLO yet; for one more the oldest has to go, so that nobody can
+/// make this side collect them, nor keep those out who say HELLO at once.
 constexpr std::size_t kMaxStrangers = 16;
 /// Pause after a failed accept (out of descriptors): the listening socket stays readable meanwhile.
 constexpr std::chrono::milliseconds kAcceptPause{100};
@@ -133,10 +133,9 @@ void TargetCore::on_accepted(GObject* listener, GAsyncResult* result, gpointer d
 
 void TargetCore::welcome_stranger(GObjectPtr<GSocketConnection> connection) {
   if (strangers_.size() >= kMaxStrangers) {
-    log(LogLevel::warning, "session", "Too many connections without HELLO: one more is closed");
-    const std::lock_guard lock(inbox_->mutex);
-    ++inbox_->stats.refused;
-    return;
+    strangers_.front()->refuse(
+        Error(ErrorCode::busy, "Too many connections without HELLO: " + strangers_.front()->peer() +
+                                   " is the oldest"));
   }
   strangers_.push_back(
       std::make_shared<TargetLink>(loop_, std::move(connection), options_, *inbox_, *this));
@@ -252,6 +251,11 @@ void TargetCore::on_link_ended(TargetLink& link, const Error& reason, bool order
 void TargetCore::on_refused(TargetLink& link, const Error& reason) {
   const std::string peer = link.peer();
   if (!link.welcomed()) forget(link);
+  if (reason.code() == ErrorCode::disconnected) {
+    // Port scanners and health checks connect and go: not worth a word to anybody.
+    log(LogLevel::debug, "session", reason.what());
+    return;
+  }
   {
     const std::lock_guard lock(inbox_->mutex);
     ++inbox_->stats.refused;

@@ -10,6 +10,10 @@
 namespace grainfabric {
 namespace {
 
+/// Rings that wait for their first grain. Each is a quarter larger than the one before, so that an
+/// initiator runs out of capacities before it gets here.
+constexpr std::size_t kMostLanes = 64;
+
 std::uint16_t number(protocol::Type type) { return static_cast<std::uint16_t>(type); }
 
 }  // namespace
@@ -66,7 +70,6 @@ void TargetLink::on_channel_closed(const Error& reason) {
   if (welcomed()) {
     end(reason, false);
   } else if (!finished_) {
-    // Port scanners and health checks connect and go; only what they said wrong is worth a word.
     finish({});
     owner_.on_refused(*this, reason);
   }
@@ -126,6 +129,9 @@ void TargetLink::on_config(const protocol::Config& config) {
   if (!lanes_.empty() && config.epoch <= lanes_.back()->epoch()) {
     throw Error(ErrorCode::protocol, "The initiator asked for an epoch that has been");
   }
+  if (lanes_.size() >= kMostLanes) {
+    throw Error(ErrorCode::protocol, "The initiator asks for rings and does not use them");
+  }
   const std::size_t slots = options_.slots != 0 ? options_.slots : config.slots;
   try {
     auto lane =
@@ -134,6 +140,7 @@ void TargetLink::on_config(const protocol::Config& config) {
     lane->ring()->on_released([link = weak_from_this(), &loop = loop_, epoch = config.epoch] {
       if (const auto self = link.lock()) {
         loop.post([self, epoch] {
+          if (self->finished_) return;  // and its target may be gone
           for (const auto& l : self->lanes_) {
             if (l->epoch() == epoch) l->return_credits();
           }
@@ -274,8 +281,8 @@ void TargetLink::retire_before(std::uint64_t epoch) {
 }
 
 void TargetLink::note_credits() {
-  const std::lock_guard lock(inbox_.mutex);
   if (lanes_.empty() || finished_) return;
+  const std::lock_guard lock(inbox_.mutex);
   inbox_.stats.credits = lanes_.back()->granted();
   inbox_.stats.slots = lanes_.back()->ring()->slots();
   inbox_.stats.epoch = lanes_.back()->epoch();

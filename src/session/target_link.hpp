@@ -43,6 +43,8 @@ class TargetLink final : public std::enable_shared_from_this<TargetLink>,
              const TargetOptions& options, Inbox& inbox, Owner& owner);
   ~TargetLink();
 
+  /// Turns the peer away and says why; Owner::on_refused() follows.
+  void refuse(const Error& reason);
   /// Closes everything; says BYE first if a session is on. No callback follows.
   void finish(const std::string& farewell);
 
@@ -71,7 +73,6 @@ class TargetLink final : public std::enable_shared_from_this<TargetLink>,
   void deliver();
   void deliver_grain(IncomingGrain grain);
   void end(const Error& reason, bool orderly);
-  void refuse(const Error& reason);
   void retire_before(std::uint64_t epoch);
   void note_credits();
 

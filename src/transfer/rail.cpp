@@ -10,6 +10,10 @@ namespace {
 /// Leaves room in the endpoint's queue for credits and messages.
 constexpr std::size_t kReservedDepth = 8;
 
+constexpr std::size_t kSmallestPiece = 4096;
+/// A piece's length travels in 32 bits of its context.
+constexpr std::size_t kLargestPiece = std::size_t{1} << 30U;
+
 std::size_t in_flight_limit(std::size_t write_depth) {
   return write_depth > 2 * kReservedDepth ? write_depth - kReservedDepth
                                           : std::max<std::size_t>(write_depth / 2, 1);
@@ -26,8 +30,8 @@ Rail::Rail(transport::Endpoint& endpoint, const transport::Capabilities& capabil
            RailOptions options)
     : endpoint_(endpoint),
       announce_(capabilities.ordered ? Announce::last_piece : Announce::every_piece),
-      piece_size_(std::clamp<std::size_t>(options.piece_size, 4096,
-                                          std::min<std::size_t>(capabilities.max_write, 1U << 30U))),
+      piece_size_(std::min({std::max(options.piece_size, kSmallestPiece), capabilities.max_write,
+                            kLargestPiece})),
       window_(options.window),
       max_in_flight_(in_flight_limit(capabilities.write_depth)) {}
 

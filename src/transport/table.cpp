@@ -47,7 +47,8 @@ void Table::load(const std::string& module) {
   for (const std::string& folder : module_folders()) {
     const std::string path = folder + "/" + file;
     reason += " " + folder;
-    if (!std::filesystem::exists(path)) continue;
+    std::error_code unreadable;
+    if (!std::filesystem::exists(path, unreadable)) continue;
     const SignalHandlersKept handlers;
     GModule* handle = g_module_open(path.c_str(), G_MODULE_BIND_LOCAL);
     if (handle == nullptr) {
