@@ -200,6 +200,21 @@ bool set_uri(GstElement* element, Settings& settings, const gchar* uri, GError**
   return true;
 }
 
+void set_uri_property(GstElement* element, Settings& settings, const gchar* uri) {
+  GError* problem = nullptr;
+  const bool taken = set_uri(element, settings, uri, &problem);
+  const ErrorPtr owner(problem);
+  GST_OBJECT_LOCK(element);
+  settings.uri_problem = taken ? std::string() : problem->message;
+  GST_OBJECT_UNLOCK(element);
+}
+
+void check_uri(const Settings& settings) {
+  if (settings.uri_problem.empty()) return;
+  throw grainfabric::Error(ErrorCode::invalid_argument, settings.uri_problem,
+                           "Example: fabric://receiver.example:20886?provider=tcp");
+}
+
 std::string get_uri(const Settings& settings, guint default_slots) {
   const MiniObjectPtr<GstUri> uri(gst_uri_new("fabric", nullptr, settings.host.c_str(),
                                               settings.port, nullptr, nullptr, nullptr));

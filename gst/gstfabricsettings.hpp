@@ -25,6 +25,8 @@ struct Settings {
   std::string interface;
   guint slots;
   grainfabric::Polling polling = grainfabric::Polling::event;
+  /// Why the `uri` property could not be taken: a property cannot refuse, starting can.
+  std::string uri_problem;
 };
 
 /// Property ids of the shared properties; an element's own begin at kFirstOwnProperty.
@@ -52,6 +54,10 @@ bool get_shared_property(const Settings& settings, guint id, GValue* value);
 
 /// Takes a fabric:// URI apart: host and port into `settings`, the rest as properties of `element`.
 bool set_uri(GstElement* element, Settings& settings, const gchar* uri, GError** error);
+/// The same from the `uri` property: what is wrong with it waits in Settings::uri_problem.
+void set_uri_property(GstElement* element, Settings& settings, const gchar* uri);
+/// Throws Error(invalid_argument) with that problem, if there is one.
+void check_uri(const Settings& settings);
 std::string get_uri(const Settings& settings, guint default_slots);
 
 /// What `stats` gives. `bytes_copied_by_element` adds to the engine's.

@@ -165,8 +165,10 @@ static gboolean gst_fabric_sink_start(GstBaseSink* base) {
   options.polling = sink.settings.polling;
   options.auto_reconnect = sink.auto_reconnect;
   options.connect_timeout = std::chrono::milliseconds(sink.connect_timeout);
+  const fabric::Settings settings = sink.settings;
   GST_OBJECT_UNLOCK(base);
   try {
+    fabric::check_uri(settings);
     auto initiator = std::make_shared<Initiator>(options, sink);
     initiator->start();
     const std::lock_guard lock(sink.mutex);
@@ -333,12 +335,7 @@ static void gst_fabric_sink_set_property(GObject* object, guint id, const GValue
                                          GParamSpec* spec) {
   Sink& sink = *GST_FABRIC_SINK(object)->sink;
   if (id == fabric::kPropertyUri) {
-    GError* error = nullptr;
-    if (!fabric::set_uri(GST_ELEMENT_CAST(object), sink.settings, g_value_get_string(value),
-                         &error)) {
-      GST_WARNING_OBJECT(object, "%s", error->message);
-      g_error_free(error);
-    }
+    fabric::set_uri_property(GST_ELEMENT_CAST(object), sink.settings, g_value_get_string(value));
     return;
   }
   GST_OBJECT_LOCK(object);

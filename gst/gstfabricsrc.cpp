@@ -452,8 +452,10 @@ static bool gst_fabric_src_open(GstFabricSrc* self) {
   options.interface = source.settings.interface;
   options.slots = source.settings.slots;
   options.polling = source.settings.polling;
+  const fabric::Settings settings = source.settings;
   GST_OBJECT_UNLOCK(self);
   try {
+    fabric::check_uri(settings);
     auto target = std::make_shared<Target>(options, source);
     target->start();
     const std::lock_guard lock(source.mutex);
@@ -633,12 +635,7 @@ static void gst_fabric_src_set_property(GObject* object, guint id, const GValue*
                                         GParamSpec* spec) {
   Source& source = *GST_FABRIC_SRC(object)->source;
   if (id == fabric::kPropertyUri) {
-    GError* error = nullptr;
-    if (!fabric::set_uri(GST_ELEMENT_CAST(object), source.settings, g_value_get_string(value),
-                         &error)) {
-      GST_WARNING_OBJECT(object, "%s", error->message);
-      g_error_free(error);
-    }
+    fabric::set_uri_property(GST_ELEMENT_CAST(object), source.settings, g_value_get_string(value));
     return;
   }
   GST_OBJECT_LOCK(object);
