@@ -41,8 +41,8 @@ static void gst_fabric_allocator_init(GstFabricAllocator* self) {
 
 GstFabricAllocator* gst_fabric_allocator_new(std::shared_ptr<grainfabric::Region> region,
                                              bool writable) {
-  auto* self = GST_FABRIC_ALLOCATOR(
-      gst_object_ref_sink(g_object_new(GST_TYPE_FABRIC_ALLOCATOR, nullptr)));
+  auto* self =
+      GST_FABRIC_ALLOCATOR(gst_object_ref_sink(g_object_new(GST_TYPE_FABRIC_ALLOCATOR, nullptr)));
   self->region = std::move(region);
   self->writable = writable;
   return self;

@@ -30,7 +30,8 @@ struct PoolState {
 struct SlotOwner {
   std::shared_ptr<SlotArena> arena;
   SlotArena::Slot slot;
-  explicit SlotOwner(std::shared_ptr<SlotArena> from) : arena(std::move(from)), slot(arena->take()) {}
+  explicit SlotOwner(std::shared_ptr<SlotArena> from)
+      : arena(std::move(from)), slot(arena->take()) {}
   ~SlotOwner() { arena->give_back(std::move(slot)); }
   SlotOwner(const SlotOwner&) = delete;
   SlotOwner& operator=(const SlotOwner&) = delete;
@@ -98,9 +99,9 @@ static GstFlowReturn gst_fabric_pool_alloc_buffer(GstBufferPool* pool, GstBuffer
     return GST_FLOW_ERROR;
   }
   GstFabricAllocator* allocator = gst_fabric_allocator_new(owner->slot.region, true);
-  GstMemory* memory = gst_fabric_allocator_slot(
-      allocator, owner->slot.offset + grainfabric::kSlotHeaderSize,
-      grainfabric::page_align(state.arena->capacity()), state.size);
+  GstMemory* memory =
+      gst_fabric_allocator_slot(allocator, owner->slot.offset + grainfabric::kSlotHeaderSize,
+                                grainfabric::page_align(state.arena->capacity()), state.size);
   gst_object_unref(allocator);  // the memory holds it
   gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(memory), slot_owner_quark(), owner.release(),
                             [](gpointer data) { delete static_cast<SlotOwner*>(data); });
@@ -143,7 +144,9 @@ static void gst_fabric_pool_class_init(GstFabricPoolClass* klass) {
   pool_class->reset_buffer = gst_fabric_pool_reset_buffer;
 }
 
-static void gst_fabric_pool_init(GstFabricPool* self) { new (&self->state) PoolState; }
+static void gst_fabric_pool_init(GstFabricPool* self) {
+  new (&self->state) PoolState;
+}
 
 GstBufferPool* gst_fabric_pool_new(guint batch) {
   auto* pool = GST_FABRIC_POOL(gst_object_ref_sink(g_object_new(GST_TYPE_FABRIC_POOL, nullptr)));

@@ -75,7 +75,9 @@ RingMemories::~RingMemories() {
   for (GstMemory* memory : idle) gst_memory_unref(memory);
 }
 
-bool RingMemories::serves(const IncomingRing* ring) const { return slots_->ring.get() == ring; }
+bool RingMemories::serves(const IncomingRing* ring) const {
+  return slots_->ring.get() == ring;
+}
 
 GstMemory* RingMemories::wrap(grainfabric::IncomingGrain& grain) {
   const std::uint16_t index = grain.lease.slot();

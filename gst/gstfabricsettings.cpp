@@ -48,12 +48,22 @@ const char* state_of(PeerChange::Kind kind) {
   return "refused";
 }
 
+/// Whether a property takes that number as it is.
+bool is_value_of(GstElement* element, const char* property, guint number) {
+  GParamSpec* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
+  fabric::Value value;
+  g_value_init(value.get(), G_TYPE_UINT);
+  g_value_set_uint(value.get(), number);
+  return g_param_value_validate(spec, value.get()) == FALSE;
+}
+
 bool refusal_is_due(GstElement* element) {
   static const GQuark quark = g_quark_from_static_string("fabric-last-refusal");
   const gint64 now = g_get_monotonic_time();
   const auto last = reinterpret_cast<gintptr>(g_object_get_qdata(G_OBJECT(element), quark));
   if (last != 0 && now - last < kRefusalInterval) return false;
-  g_object_set_qdata(G_OBJECT(element), quark, reinterpret_cast<gpointer>(static_cast<gintptr>(now)));
+  g_object_set_qdata(G_OBJECT(element), quark,
+                     reinterpret_cast<gpointer>(static_cast<gintptr>(now)));
   return true;
 }
 
@@ -86,9 +96,10 @@ void install_shared_properties(GObjectClass* klass, const char* host_property,
                           defaults.provider.c_str(), kReady));
   g_object_class_install_property(
       klass, kPropertyInterface,
-      g_param_spec_string("interface", "Interface",
-                          "Interface or local address for the data; empty: by the route to the peer",
-                          nullptr, kReady));
+      g_param_spec_string(
+          "interface", "Interface",
+          "Interface or local address for the data; empty: by the route to the peer", nullptr,
+          kReady));
   g_object_class_install_property(
       klass, kPropertySlots,
       g_param_spec_uint("slots", "Slots", slots_blurb, least_slots, 1024, defaults.slots, kReady));
@@ -163,6 +174,12 @@ bool set_uri(GstElement* element, Settings& settings, const gchar* uri, GError**
                 "\"%s\" is not of the form fabric://HOST:PORT?property=value", uri ? uri : "");
     return false;
   }
+  const guint port = gst_uri_get_port(parsed.get());
+  if (port != GST_URI_NO_PORT && !is_value_of(element, "port", port)) {
+    g_set_error(error, GST_URI_ERROR, GST_URI_ERROR_BAD_URI, "%u in %s is not a port to use", port,
+                uri);
+    return false;
+  }
   const std::unique_ptr<GHashTable, Released<g_hash_table_unref>> query(
       gst_uri_get_query_table(parsed.get()));
   if (query) {
@@ -184,8 +201,8 @@ bool set_uri(GstElement* element, Settings& settings, const gchar* uri, GError**
       if (!gst_value_deserialize(converted.get(), static_cast<const gchar*>(value)) ||
           g_param_value_validate(spec, converted.get())) {
         g_set_error(error, GST_URI_ERROR, GST_URI_ERROR_BAD_REFERENCE,
-                    "\"%s\" is not a value for \"%s\" in %s", static_cast<const gchar*>(value), name,
-                    uri);
+                    "\"%s\" is not a value for \"%s\" in %s", static_cast<const gchar*>(value),
+                    name, uri);
         return false;
       }
       g_object_set_property(G_OBJECT(element), name, converted.get());
@@ -194,7 +211,6 @@ bool set_uri(GstElement* element, Settings& settings, const gchar* uri, GError**
   const gchar* host = gst_uri_get_host(parsed.get());
   GST_OBJECT_LOCK(element);
   settings.host = host != nullptr ? host : "";
-  const guint port = gst_uri_get_port(parsed.get());
   if (port != GST_URI_NO_PORT) settings.port = port;
   GST_OBJECT_UNLOCK(element);
   return true;
@@ -276,9 +292,8 @@ void tell_peer(GstElement* element, const PeerChange& change) {
       gst_message_new_element(
           GST_OBJECT(element),
           gst_structure_new("fabric-peer", "state", G_TYPE_STRING, state, "peer", G_TYPE_STRING,
-                            change.peer.c_str(), "provider", G_TYPE_STRING,
-                            change.provider.c_str(), "reason", G_TYPE_STRING,
-                            change.reason.c_str(), nullptr)));
+                            change.peer.c_str(), "provider", G_TYPE_STRING, change.provider.c_str(),
+                            "reason", G_TYPE_STRING, change.reason.c_str(), nullptr)));
   const std::string signal = std::string("peer-") + state;
   const bool connected = change.kind == PeerChange::Kind::connected;
   g_signal_emit_by_name(element, signal.c_str(), change.peer.c_str(),

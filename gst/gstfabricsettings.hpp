@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "base/event_loop.hpp"
 #include "base/error.hpp"
+#include "base/event_loop.hpp"
 #include "session/stats.hpp"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_fabric_debug);

@@ -11,8 +11,10 @@
  *
  * ## Example launch lines
  * |[
- * gst-launch-1.0 videotestsrc is-live=true ! video/x-raw,format=v210,width=1920,height=1080,framerate=30/1 ! fabricsink host=receiver.example port=20886
- * gst-launch-1.0 audiotestsrc is-live=true ! audio/x-raw,format=S24LE,channels=8 ! fabricsink uri="fabric://[::1]:20887?provider=tcp"
+ * gst-launch-1.0 videotestsrc is-live=true !
+ * video/x-raw,format=v210,width=1920,height=1080,framerate=30/1 ! fabricsink host=receiver.example
+ * port=20886 gst-launch-1.0 audiotestsrc is-live=true ! audio/x-raw,format=S24LE,channels=8 !
+ * fabricsink uri="fabric://[::1]:20887?provider=tcp"
  * ]| Sends video and audio, each to a fabricsrc of its own.
  */
 
@@ -88,8 +90,8 @@ struct Sink final : grainfabric::InitiatorEvents {
   explicit Sink(GstFabricSink* owner) : element(owner) {}
 
   GstFabricSink* element;
-  fabric::Settings settings{"localhost", grainfabric::protocol::kDefaultPort, "auto", {},
-                            kDefaultSlots};
+  fabric::Settings settings{
+      "localhost", grainfabric::protocol::kDefaultPort, "auto", {}, kDefaultSlots};
   // Changeable while streaming.
   std::atomic<GstFabricSinkLeaky> leaky = GST_FABRIC_SINK_LEAKY_NONE;
   std::atomic<bool> wait_for_connection = true;
@@ -99,9 +101,9 @@ struct Sink final : grainfabric::InitiatorEvents {
   fabric::TaiOffset tai;
   std::mutex mutex;  // for the pointer; streaming and state changes exclude each other already
   std::shared_ptr<Initiator> initiator;
-  std::vector<std::byte> metadata;    // streaming thread, reused
-  std::vector<PayloadPart> payload;   // streaming thread, reused
-  bool discont = false;               // streaming thread: something was dropped
+  std::vector<std::byte> metadata;   // streaming thread, reused
+  std::vector<PayloadPart> payload;  // streaming thread, reused
+  bool discont = false;              // streaming thread: something was dropped
 
   std::shared_ptr<Initiator> engine() {
     const std::lock_guard lock(mutex);
@@ -263,8 +265,8 @@ static GstFlowReturn gst_fabric_sink_render(GstBaseSink* base, GstBuffer* buffer
       return GST_FLOW_ERROR;
     }
     sent->maps.push_back(map);
-    sink.payload.push_back(
-        {{reinterpret_cast<const std::byte*>(map.data), map.size}, gst_fabric_memory_region(memory)});
+    sink.payload.push_back({{reinterpret_cast<const std::byte*>(map.data), map.size},
+                            gst_fabric_memory_region(memory)});
   }
   sink.metadata.clear();
   fabric_meta_serialize(buffer, sink.metadata);
@@ -306,7 +308,8 @@ static GstFlowReturn gst_fabric_sink_render(GstBaseSink* base, GstBuffer* buffer
 static gboolean gst_fabric_sink_event(GstBaseSink* base, GstEvent* event) {
   Sink& sink = *GST_FABRIC_SINK(base)->sink;
   const auto initiator = sink.engine();
-  if (initiator && GST_EVENT_IS_SERIALIZED(event) && GST_EVENT_TYPE(event) != GST_EVENT_FLUSH_STOP) {
+  if (initiator && GST_EVENT_IS_SERIALIZED(event) &&
+      GST_EVENT_TYPE(event) != GST_EVENT_FLUSH_STOP) {
     if (GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START) initiator->forget_events();
     if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS) {
       GstCaps* caps = nullptr;
@@ -320,9 +323,11 @@ static gboolean gst_fabric_sink_event(GstBaseSink* base, GstEvent* event) {
     if (GST_EVENT_TYPE(event) == GST_EVENT_EOS && !initiator->drain(kDrain)) {
       const grainfabric::Stats stats = initiator->stats();
       if (stats.provider.empty() && stats.grains > 0) {
-        GST_ELEMENT_WARNING(base, RESOURCE, WRITE,
-                            ("The stream ended without its target: %" G_GUINT64_FORMAT
-                             " buffers did not arrive.", stats.lost), (nullptr));
+        GST_ELEMENT_WARNING(
+            base, RESOURCE, WRITE,
+            ("The stream ended without its target: %" G_GUINT64_FORMAT " buffers did not arrive.",
+             stats.lost),
+            (nullptr));
       }
     }
   }
@@ -406,24 +411,26 @@ static void gst_fabric_sink_class_init(GstFabricSinkClass* klass) {
   object_class->get_property = gst_fabric_sink_get_property;
   object_class->finalize = gst_fabric_sink_finalize;
 
-  const fabric::Settings defaults{"localhost", grainfabric::protocol::kDefaultPort, "auto", {},
-                                  kDefaultSlots};
+  const fabric::Settings defaults{
+      "localhost", grainfabric::protocol::kDefaultPort, "auto", {}, kDefaultSlots};
   fabric::install_shared_properties(object_class, "host", defaults, 1, 2,
                                     "Length of the ring to ask the target for, and of each batch "
                                     "of slots in the pool offered upstream");
-  const auto flags =
-      static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING);
+  const auto flags = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
+                                              GST_PARAM_MUTABLE_PLAYING);
   g_object_class_install_property(
       object_class, kLeaky,
-      g_param_spec_enum("leaky", "Leaky", "What to do with a buffer when the target has no free slot",
+      g_param_spec_enum("leaky", "Leaky",
+                        "What to do with a buffer when the target has no free slot",
                         GST_TYPE_FABRIC_SINK_LEAKY, GST_FABRIC_SINK_LEAKY_NONE, flags));
   g_object_class_install_property(
       object_class, kWaitForConnection,
       g_param_spec_boolean("wait-for-connection", "Wait for connection",
                            "Without a target: hold the stream until there is one (true), or drop "
-                           "and count (false)", TRUE, flags));
-  const auto ready =
-      static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY);
+                           "and count (false)",
+                           TRUE, flags));
+  const auto ready = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
+                                              GST_PARAM_MUTABLE_READY);
   g_object_class_install_property(
       object_class, kAutoReconnect,
       g_param_spec_boolean("auto-reconnect", "Automatic reconnection",
@@ -464,7 +471,9 @@ static void gst_fabric_sink_init(GstFabricSink* self) {
 
 // ---- URI --------------------------------------------------------------------------------------
 
-static GstURIType gst_fabric_sink_uri_get_type(GType) { return GST_URI_SINK; }
+static GstURIType gst_fabric_sink_uri_get_type(GType) {
+  return GST_URI_SINK;
+}
 
 static const gchar* const* gst_fabric_sink_uri_get_protocols(GType) {
   static const gchar* protocols[] = {"fabric", nullptr};

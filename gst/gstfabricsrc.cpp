@@ -164,8 +164,7 @@ static bool is_plain_layout(const GstVideoMeta* meta, const GstVideoInfo& info) 
 /// copies are counted.
 static GstBuffer* gst_fabric_src_plain(Source& source, GstBuffer* buffer) {
   const GstVideoMeta* meta = gst_buffer_get_video_meta(buffer);
-  if (source.video_meta_understood || meta == nullptr ||
-      is_plain_layout(meta, source.video_info)) {
+  if (source.video_meta_understood || meta == nullptr || is_plain_layout(meta, source.video_info)) {
     return buffer;
   }
   const gsize size = GST_VIDEO_INFO_SIZE(&source.video_info);
@@ -180,10 +179,10 @@ static GstBuffer* gst_fabric_src_plain(Source& source, GstBuffer* buffer) {
     }
     gst_video_frame_unmap(&from);
   }
-  gst_buffer_copy_into(plain, buffer,
-                       static_cast<GstBufferCopyFlags>(GST_BUFFER_COPY_FLAGS |
-                                                       GST_BUFFER_COPY_TIMESTAMPS),
-                       0, static_cast<gsize>(-1));
+  gst_buffer_copy_into(
+      plain, buffer,
+      static_cast<GstBufferCopyFlags>(GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_TIMESTAMPS), 0,
+      static_cast<gsize>(-1));
   gst_buffer_unref(buffer);
   return plain;
 }
@@ -255,8 +254,9 @@ static GstFlowReturn gst_fabric_src_push_grain(Source& source, IncomingGrain gra
 
 /// A sender that comes back sends its sticky events again: what downstream has already is no news.
 static bool gst_fabric_src_is_known(Source& source, GstEvent* event) {
-  const fabric::EventPtr present(
-      gst_pad_get_sticky_event(source.pad, GST_EVENT_TYPE(event), 0));
+  if (!GST_EVENT_IS_STICKY(event)) return false;
+  if (!GST_EVENT_IS_STICKY(event)) return false;
+  const fabric::EventPtr present(gst_pad_get_sticky_event(source.pad, GST_EVENT_TYPE(event), 0));
   if (!present) return false;
   switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_STREAM_START: {
@@ -310,15 +310,19 @@ static GstFlowReturn gst_fabric_src_push_event(Source& source, const StreamEvent
       GstCaps* caps = nullptr;
       gst_event_parse_caps(event, &caps);
       const fabric::CapsPtr kept(gst_caps_ref(caps));
-      const gboolean accepted = gst_pad_push_event(source.pad, event);
+      // Pushing a sticky event never fails; this tells now, and in words, what data flow would
+      // later.
+      const bool accepted = !gst_pad_is_linked(source.pad) ||
+                            gst_pad_peer_query_accept_caps(source.pad, kept.get()) ||
+                            GST_PAD_IS_FLUSHING(source.pad);
+      gst_pad_push_event(source.pad, event);
       gst_fabric_src_ask_downstream(source, kept.get());
-      if (accepted || GST_PAD_IS_FLUSHING(source.pad) || !gst_pad_is_linked(source.pad)) {
-        return GST_FLOW_OK;
-      }
+      if (accepted) return GST_FLOW_OK;
       const fabric::StringPtr text(gst_caps_to_string(kept.get()));
       GST_ELEMENT_ERROR(source.element, STREAM, FORMAT,
                         ("What follows does not take the sender's caps %s. Put a converter in "
-                         "between, or change the sender's format.", text.get()),
+                         "between, or change the sender's format.",
+                         text.get()),
                         (nullptr));
       return GST_FLOW_CUSTOM_ERROR;  // told already
     }
@@ -356,9 +360,9 @@ static void gst_fabric_src_look_at_timeout(Source& source) {
   source.timeout_told = true;
   gst_element_post_message(
       GST_ELEMENT_CAST(source.element),
-      gst_message_new_element(GST_OBJECT(source.element),
-                              gst_structure_new("fabric-timeout", "timeout", G_TYPE_UINT64, timeout,
-                                                nullptr)));
+      gst_message_new_element(
+          GST_OBJECT(source.element),
+          gst_structure_new("fabric-timeout", "timeout", G_TYPE_UINT64, timeout, nullptr)));
 }
 
 static void gst_fabric_src_stop_streaming(Source& source, GstFlowReturn flow) {
@@ -376,9 +380,8 @@ static void gst_fabric_src_loop(gpointer element) {
   std::shared_ptr<Target> target;
   {
     std::unique_lock lock(source.mutex);
-    source.changed.wait(lock, [&] {
-      return source.playing || source.flushing || source.eos_wanted;
-    });
+    source.changed.wait(lock,
+                        [&] { return source.playing || source.flushing || source.eos_wanted; });
     if (source.flushing) {
       gst_pad_pause_task(source.pad);
       return;
@@ -714,8 +717,8 @@ static void gst_fabric_src_class_init(GstFabricSrcClass* klass) {
   fabric::install_shared_properties(
       object_class, "address", kDefaults, 0, 0,
       "Length of the ring; 0: what the sender asks for. At least 2 otherwise");
-  const auto ready =
-      static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY);
+  const auto ready = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
+                                              GST_PARAM_MUTABLE_READY);
   const auto playing = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
                                                 GST_PARAM_MUTABLE_PLAYING);
   g_object_class_install_property(
@@ -727,12 +730,14 @@ static void gst_fabric_src_class_init(GstFabricSrcClass* klass) {
       object_class, kKeepListening,
       g_param_spec_boolean("keep-listening", "Keep listening",
                            "After the sender's EOS: wait for the next sender (true), or end the "
-                           "stream here too (false)", FALSE, playing));
+                           "stream here too (false)",
+                           FALSE, playing));
   g_object_class_install_property(
       object_class, kTimeout,
       g_param_spec_uint64("timeout", "Timeout",
                           "Post a \"fabric-timeout\" message when nothing comes for this long, in "
-                          "ns; 0: never", 0, G_MAXUINT64, 0, playing));
+                          "ns; 0: never",
+                          0, G_MAXUINT64, 0, playing));
   g_object_class_install_property(
       object_class, kCurrentPort,
       g_param_spec_uint("current-port", "Current port", "The port in use; 0 below PAUSED", 0, 65535,
@@ -769,7 +774,9 @@ static void gst_fabric_src_init(GstFabricSrc* self) {
 
 // ---- URI --------------------------------------------------------------------------------------
 
-static GstURIType gst_fabric_src_uri_get_type(GType) { return GST_URI_SRC; }
+static GstURIType gst_fabric_src_uri_get_type(GType) {
+  return GST_URI_SRC;
+}
 
 static const gchar* const* gst_fabric_src_uri_get_protocols(GType) {
   static const gchar* protocols[] = {"fabric", nullptr};

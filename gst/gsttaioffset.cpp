@@ -30,7 +30,8 @@ bool known_offset(GstClock* clock, GstClockTimeDiff* offset) {
   ::clock_gettime(CLOCK_REALTIME, &realtime);
   const auto now = static_cast<gint64>(grainfabric::tai_now());
   // Whole seconds by definition; the rest is the time between the two calls.
-  const gint64 difference = now - (realtime.tv_sec * G_GINT64_CONSTANT(1000000000) + realtime.tv_nsec);
+  const gint64 difference =
+      now - (realtime.tv_sec * G_GINT64_CONSTANT(1000000000) + realtime.tv_nsec);
   *offset = (difference + GST_SECOND / 2) / static_cast<gint64>(GST_SECOND) *
             static_cast<gint64>(GST_SECOND);
   return true;

@@ -9,10 +9,10 @@
 
 namespace fabric {
 
-/// What to add to a time of the pipeline's clock to get TAI nanoseconds. Clocks that count TAI (PTP,
-/// CLOCK_TAI) need nothing, CLOCK_REALTIME the kernel's offset; any other is measured once per
-/// pipeline, by the first element that asks, and shared through a GstContext, so that all flows of
-/// the pipeline shift alike.
+/// What to add to a time of the pipeline's clock to get TAI nanoseconds. Clocks that count TAI
+/// (PTP, CLOCK_TAI) need nothing, CLOCK_REALTIME the kernel's offset; any other is measured once
+/// per pipeline, by the first element that asks, and shared through a GstContext, so that all flows
+/// of the pipeline shift alike.
 class TaiOffset {
  public:
   /// From the element's set_context, before it chains up. Any thread.

@@ -26,11 +26,10 @@ GstDebugLevel level_of(grainfabric::LogLevel level) {
 
 gboolean plugin_init(GstPlugin* plugin) {
   GST_DEBUG_CATEGORY_INIT(gst_fabric_debug, "fabric", 0, "grainfabric elements and engine");
-  grainfabric::set_log_hook(
-      [](grainfabric::LogLevel level, const char* category, const std::string& line) {
-        gst_debug_log(gst_fabric_debug, level_of(level), category, "", 0, nullptr, "%s",
-                      line.c_str());
-      });
+  grainfabric::set_log_hook([](grainfabric::LogLevel level, const char* category,
+                               const std::string& line) {
+    gst_debug_log(gst_fabric_debug, level_of(level), category, "", 0, nullptr, "%s", line.c_str());
+  });
   return GST_ELEMENT_REGISTER(fabricsink, plugin) && GST_ELEMENT_REGISTER(fabricsrc, plugin);
 }
 

@@ -57,7 +57,8 @@ struct WatchSource {
 
   /// Sleeps on a timer of its own: GLib's time-outs are whole milliseconds.
   void pause(Microseconds idle) {
-    const Microseconds pause = idle < kUnpollableIdleAfter ? kUnpollablePause : kUnpollableIdlePause;
+    const Microseconds pause =
+        idle < kUnpollableIdleAfter ? kUnpollablePause : kUnpollableIdlePause;
     itimerspec when{};
     when.it_value.tv_nsec = pause * 1000;
     ::timerfd_settime(pause_timer->get(), 0, &when, nullptr);
@@ -70,7 +71,8 @@ struct WatchSource {
     const bool sleeps = !fds.empty();
     if (!sleeps) {
       if (!*self->pause_timer) {
-        *self->pause_timer = UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+        *self->pause_timer =
+            UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
       }
       fds.push_back(self->pause_timer->get());
     }
@@ -124,7 +126,9 @@ gboolean run_again(gpointer task) {
   return G_SOURCE_CONTINUE;
 }
 
-void delete_task(gpointer task) { delete static_cast<Task*>(task); }
+void delete_task(gpointer task) {
+  delete static_cast<Task*>(task);
+}
 
 }  // namespace
 
@@ -141,7 +145,9 @@ struct EventLoop::State {
   bool stopping = false;  // loop thread only
 
   State() {
-    if (!wake) throw Error::from_errno(errno, "Cannot create an eventfd", "Raise the limit on open files (ulimit -n).");
+    if (!wake)
+      throw Error::from_errno(errno, "Cannot create an eventfd",
+                              "Raise the limit on open files (ulimit -n).");
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -180,14 +186,12 @@ struct EventLoop::State {
     pthread_setname_np(pthread_self(), "grainfabric");
     g_main_context_push_thread_default(self->context);
     GSource* wake_source = g_unix_fd_source_new(self->wake.get(), G_IO_IN);
-    g_source_set_callback(
-        wake_source,
-        G_SOURCE_FUNC((
-            +[](gint, GIOCondition, gpointer state) -> gboolean {
-              static_cast<State*>(state)->run_tasks();
-              return G_SOURCE_CONTINUE;
-            })),
-        self.get(), nullptr);
+    g_source_set_callback(wake_source,
+                          G_SOURCE_FUNC((+[](gint, GIOCondition, gpointer state) -> gboolean {
+                            static_cast<State*>(state)->run_tasks();
+                            return G_SOURCE_CONTINUE;
+                          })),
+                          self.get(), nullptr);
     g_source_attach(wake_source, self->context);
     while (!self->stopping) g_main_context_iteration(self->context, TRUE);
     g_source_destroy(wake_source);
@@ -227,7 +231,9 @@ std::shared_ptr<EventLoop> EventLoop::shared() {
   return loop;
 }
 
-void EventLoop::post(std::function<void()> task) { state_->post(std::move(task)); }
+void EventLoop::post(std::function<void()> task) {
+  state_->post(std::move(task));
+}
 
 void EventLoop::call(const std::function<void()>& task) {
   if (on_loop_thread()) {
@@ -251,7 +257,9 @@ bool EventLoop::on_loop_thread() const noexcept {
   return std::this_thread::get_id() == state_->thread_id;
 }
 
-GMainContext* EventLoop::context() const noexcept { return state_->context; }
+GMainContext* EventLoop::context() const noexcept {
+  return state_->context;
+}
 
 EventLoop::Source EventLoop::after(std::chrono::milliseconds delay, std::function<void()> task) {
   GSource* source = g_timeout_source_new(static_cast<guint>(delay.count()));
@@ -281,7 +289,8 @@ EventLoop::Source EventLoop::watch(Pollable& pollable, Polling polling) {
 
 EventLoop::Source::Source() noexcept = default;
 EventLoop::Source::Source(void* handle) noexcept : handle_(handle) {}
-EventLoop::Source::Source(Source&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+EventLoop::Source::Source(Source&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)) {}
 EventLoop::Source& EventLoop::Source::operator=(Source&& other) noexcept {
   if (this != &other) {
     reset();
@@ -289,7 +298,9 @@ EventLoop::Source& EventLoop::Source::operator=(Source&& other) noexcept {
   }
   return *this;
 }
-EventLoop::Source::~Source() { reset(); }
+EventLoop::Source::~Source() {
+  reset();
+}
 
 void EventLoop::Source::reset() noexcept {
   if (auto* source = static_cast<GSource*>(std::exchange(handle_, nullptr))) {

@@ -8,8 +8,8 @@
 
 namespace grainfabric {
 
-/// Counts durations in buckets of constant relative width (HDR-style): 32 buckets for every power of
-/// two, so that a quantile is right to within 3.2 %. Constant size, no allocation. Not locked.
+/// Counts durations in buckets of constant relative width (HDR-style): 32 buckets for every power
+/// of two, so that a quantile is right to within 3.2 %. Constant size, no allocation. Not locked.
 class Histogram {
  public:
   void record(std::uint64_t nanoseconds) noexcept {

@@ -43,6 +43,8 @@ std::shared_ptr<Region> Region::create(std::size_t size, const std::string& name
 Region::Region(UniqueFd fd, UniqueFd read_only_fd, std::byte* data, std::size_t size) noexcept
     : fd_(std::move(fd)), read_only_fd_(std::move(read_only_fd)), data_(data), size_(size) {}
 
-Region::~Region() { ::munmap(data_, size_); }
+Region::~Region() {
+  ::munmap(data_, size_);
+}
 
 }  // namespace grainfabric

@@ -17,7 +17,7 @@ namespace grainfabric {
 class GRAINFABRIC_API Region {
  public:
   /// Maps `size` bytes (rounded up to pages), zeroed, given by the kernel page by page as they are
-  /// touched. `name` shows in /proc/<pid>/maps. Throws Error(no_memory) when the host or the
+  /// touched. `name` shows in /proc/PID/maps. Throws Error(no_memory) when the host or the
   /// control group has less memory available than that, and the errors of the system calls.
   static std::shared_ptr<Region> create(std::size_t size, const std::string& name);
 

@@ -42,10 +42,9 @@ Channel::Channel(EventLoop& loop, GObjectPtr<GSocketConnection> connection, Chan
     : loop_(loop),
       connection_(std::move(connection)),
       events_(events),
-      input_(G_POLLABLE_INPUT_STREAM(
-          g_io_stream_get_input_stream(G_IO_STREAM(connection_.get())))),
-      output_(G_POLLABLE_OUTPUT_STREAM(
-          g_io_stream_get_output_stream(G_IO_STREAM(connection_.get())))) {
+      input_(G_POLLABLE_INPUT_STREAM(g_io_stream_get_input_stream(G_IO_STREAM(connection_.get())))),
+      output_(
+          G_POLLABLE_OUTPUT_STREAM(g_io_stream_get_output_stream(G_IO_STREAM(connection_.get())))) {
   const GObjectPtr<GSocketAddress> remote(
       g_socket_connection_get_remote_address(connection_.get(), nullptr));
   const GObjectPtr<GSocketAddress> local(
@@ -65,7 +64,9 @@ Channel::Channel(EventLoop& loop, GObjectPtr<GSocketConnection> connection, Chan
   g_source_attach(readable_.get(), loop_.context());
 }
 
-Channel::~Channel() { close(); }
+Channel::~Channel() {
+  close();
+}
 
 void Channel::close() {
   if (closed_) return;
@@ -78,7 +79,8 @@ void Channel::close() {
   g_socket_shutdown(socket, FALSE, TRUE, nullptr);
   char rest[4096];
   for (int i = 0; i < kReadsAtOnce; ++i) {
-    if (g_pollable_input_stream_read_nonblocking(input_, rest, sizeof rest, nullptr, nullptr) <= 0) {
+    if (g_pollable_input_stream_read_nonblocking(input_, rest, sizeof rest, nullptr, nullptr) <=
+        0) {
       break;
     }
   }
@@ -108,8 +110,8 @@ void Channel::read_some() {
     const std::size_t before = received_.size();
     received_.resize(before + kReadSize);
     GErrorSlot error;
-    const gssize got = g_pollable_input_stream_read_nonblocking(
-        input_, received_.data() + before, kReadSize, nullptr, error.out());
+    const gssize got = g_pollable_input_stream_read_nonblocking(input_, received_.data() + before,
+                                                                kReadSize, nullptr, error.out());
     received_.resize(before + static_cast<std::size_t>(std::max<gssize>(got, 0)));
     if (got > 0) {
       parse();
@@ -142,8 +144,8 @@ void Channel::parse() {
     const GlibPtr<GBytes> body(
         g_bytes_new(received_.data() + begin + kFrameHeaderSize, header->length));
     begin += kFrameHeaderSize + header->length;
-    GlibPtr<GVariant> raw(g_variant_ref_sink(
-        g_variant_new_from_bytes(G_VARIANT_TYPE_VARDICT, body.get(), FALSE)));
+    GlibPtr<GVariant> raw(
+        g_variant_ref_sink(g_variant_new_from_bytes(G_VARIANT_TYPE_VARDICT, body.get(), FALSE)));
     if (g_variant_is_normal_form(raw.get()) != TRUE) {
       fail(Error(ErrorCode::protocol, peer_ + " sent a control message that is not a GVariant"));
       return;
@@ -201,8 +203,7 @@ void Channel::write_some() {
       }
       if (!writable_) {
         writable_.reset(g_pollable_output_stream_create_source(output_, nullptr));
-        g_source_set_callback(writable_.get(), G_SOURCE_FUNC(on_writable), this,
-                              nullptr);
+        g_source_set_callback(writable_.get(), G_SOURCE_FUNC(on_writable), this, nullptr);
         g_source_attach(writable_.get(), loop_.context());
       }
       return;

@@ -4,9 +4,21 @@
 #include "base/error.hpp"
 
 namespace grainfabric {
+namespace {
 
-FieldWriter::FieldWriter() { g_variant_builder_init(&builder_, G_VARIANT_TYPE_VARDICT); }
-FieldWriter::~FieldWriter() { g_variant_builder_clear(&builder_); }
+/// What is not UTF-8 (an odd host name) must not make the whole message abnormal.
+GlibPtr<char> valid_text(const std::string& text) {
+  return GlibPtr<char>(g_utf8_make_valid(text.c_str(), -1));
+}
+
+}  // namespace
+
+FieldWriter::FieldWriter() {
+  g_variant_builder_init(&builder_, G_VARIANT_TYPE_VARDICT);
+}
+FieldWriter::~FieldWriter() {
+  g_variant_builder_clear(&builder_);
+}
 
 FieldWriter& FieldWriter::add(const char* name, std::uint64_t value) {
   g_variant_builder_add(&builder_, "{sv}", name, g_variant_new_uint64(value));
@@ -14,24 +26,26 @@ FieldWriter& FieldWriter::add(const char* name, std::uint64_t value) {
 }
 
 FieldWriter& FieldWriter::add(const char* name, const std::string& value) {
-  // What is not UTF-8 (an odd host name) must not make the whole message abnormal.
-  const GlibPtr<char> valid(g_utf8_make_valid(value.c_str(), -1));
+  const GlibPtr<char> valid = valid_text(value);
   g_variant_builder_add(&builder_, "{sv}", name, g_variant_new_string(valid.get()));
   return *this;
 }
 
 FieldWriter& FieldWriter::add(const char* name, const std::vector<std::string>& value) {
+  std::vector<GlibPtr<char>> valid;
   std::vector<const char*> pointers;
-  for (const std::string& text : value) pointers.push_back(text.c_str());
-  g_variant_builder_add(
-      &builder_, "{sv}", name,
-      g_variant_new_strv(pointers.data(), static_cast<gssize>(pointers.size())));
+  for (const std::string& text : value) {
+    pointers.push_back(valid.emplace_back(valid_text(text)).get());
+  }
+  g_variant_builder_add(&builder_, "{sv}", name,
+                        g_variant_new_strv(pointers.data(), static_cast<gssize>(pointers.size())));
   return *this;
 }
 
 FieldWriter& FieldWriter::add(const char* name, std::span<const std::byte> value) {
-  g_variant_builder_add(&builder_, "{sv}", name,
-                        g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, value.data(), value.size(), 1));
+  g_variant_builder_add(
+      &builder_, "{sv}", name,
+      g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, value.data(), value.size(), 1));
   return *this;
 }
 
@@ -48,7 +62,9 @@ GlibPtr<GVariant> FieldWriter::finish() {
 FieldReader::FieldReader(GVariant* fields, const char* message) : message_(message) {
   g_variant_dict_init(&dict_, fields);
 }
-FieldReader::~FieldReader() { g_variant_dict_clear(&dict_); }
+FieldReader::~FieldReader() {
+  g_variant_dict_clear(&dict_);
+}
 
 void FieldReader::malformed(const char* name, const char* why) const {
   throw Error(ErrorCode::protocol, std::string("The peer's ") + message_ + " message " + why +

@@ -30,25 +30,25 @@ struct GrainInfo {
 /// Header of a grain on the wire and in the slot, ending where the payload begins (slot.hpp).
 /// Little-endian.
 struct GrainHeader {
-  std::uint32_t magic;            // 0    kGrainMagic
-  std::uint16_t version;          // 4    kGrainVersion
-  std::uint16_t header_size;      // 6    128; a later version may be longer, to the front
-  std::uint64_t epoch;            // 8    of the ring it was meant for
-  std::uint64_t sequence;         // 16
-  std::uint64_t events_before;    // 24   stream events of this session that come before the grain
-  std::uint64_t payload_size;     // 32   bytes
-  std::uint32_t metadata_size;    // 40   bytes
-  std::uint32_t metadata_place;   // 44   MetadataPlace
-  std::uint64_t pts;              // 48
-  std::uint64_t dts;              // 56
-  std::uint64_t duration;         // 64
-  std::uint64_t offset;           // 72
-  std::uint64_t offset_end;       // 80
-  std::uint64_t tai;              // 88
-  std::uint64_t sent_tai;         // 96
-  std::uint32_t flags;            // 104
-  std::uint32_t total_slices;     // 108  1: whole grains
-  std::uint8_t reserved[16];      // 112  0
+  std::uint32_t magic;           // 0    kGrainMagic
+  std::uint16_t version;         // 4    kGrainVersion
+  std::uint16_t header_size;     // 6    128; a later version may be longer, to the front
+  std::uint64_t epoch;           // 8    of the ring it was meant for
+  std::uint64_t sequence;        // 16
+  std::uint64_t events_before;   // 24   stream events of this session that come before the grain
+  std::uint64_t payload_size;    // 32   bytes
+  std::uint32_t metadata_size;   // 40   bytes
+  std::uint32_t metadata_place;  // 44   MetadataPlace
+  std::uint64_t pts;             // 48
+  std::uint64_t dts;             // 56
+  std::uint64_t duration;        // 64
+  std::uint64_t offset;          // 72
+  std::uint64_t offset_end;      // 80
+  std::uint64_t tai;             // 88
+  std::uint64_t sent_tai;        // 96
+  std::uint32_t flags;           // 104
+  std::uint32_t total_slices;    // 108  1: whole grains
+  std::uint8_t reserved[16];     // 112  0
 };
 
 enum class MetadataPlace : std::uint32_t {
@@ -67,7 +67,9 @@ inline constexpr std::size_t kMaxCapacity = std::size_t{1} << 30U;
 inline constexpr std::size_t kMinSlots = 2;
 inline constexpr std::size_t kMaxSlots = 1024;
 
-constexpr std::size_t pad8(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
+constexpr std::size_t pad8(std::size_t size) {
+  return (size + 7) & ~std::size_t{7};
+}
 
 static_assert(std::endian::native == std::endian::little,
               "grain headers are written in place, as the peer reads them");

@@ -48,7 +48,8 @@ class GRAINFABRIC_API IncomingRing {
   std::function<void()> wake_;
 };
 
-/// The right to read one slot; its end gives the slot back to the initiator as a credit. Any thread.
+/// The right to read one slot; its end gives the slot back to the initiator as a credit. Any
+/// thread.
 class GrainLease {
  public:
   GrainLease() noexcept = default;

@@ -36,7 +36,7 @@ IncomingLane::~IncomingLane() {
 }
 
 protocol::Ring IncomingLane::offer() const {
-  return {config_.epoch,         ring_->capacity(),    ring_->slots(),
+  return {config_.epoch,           ring_->capacity(),    ring_->slots(),
           registration_->remote(), endpoint_->address(), token_};
 }
 
@@ -45,15 +45,17 @@ void IncomingLane::on_connected() {
   return_credits();
 }
 
-void IncomingLane::on_closed(const Error& reason) { events_.on_lane_closed(*this, reason); }
+void IncomingLane::on_closed(const Error& reason) {
+  events_.on_lane_closed(*this, reason);
+}
 
 void IncomingLane::on_immediate(std::uint32_t immediate) {
   const auto index = static_cast<std::uint16_t>(immediate & 0xFFFFU);
   const auto count = static_cast<std::uint16_t>(immediate >> 16U);
   if (index >= slots_.size() || !slots_[index].granted || count == 0) {
-    events_.on_lane_closed(*this, Error(ErrorCode::protocol,
-                                        "The initiator announced slot " + std::to_string(index) +
-                                            " without a credit for it"));
+    events_.on_lane_closed(
+        *this, Error(ErrorCode::protocol, "The initiator announced slot " + std::to_string(index) +
+                                              " without a credit for it"));
     return;
   }
   Slot& slot = slots_[index];
@@ -72,10 +74,10 @@ IncomingLane::Landed IncomingLane::open(std::uint16_t slot) {
   // One copy, checked and then used: what is in the slot is the peer's to change.
   std::memcpy(&landed.header, payload - sizeof(GrainHeader), sizeof(GrainHeader));
   const GrainHeader& header = landed.header;
-  const bool before = header.metadata_place ==
-                      static_cast<std::uint32_t>(MetadataPlace::before_header);
-  const bool after = header.metadata_place ==
-                     static_cast<std::uint32_t>(MetadataPlace::after_payload);
+  const bool before =
+      header.metadata_place == static_cast<std::uint32_t>(MetadataPlace::before_header);
+  const bool after =
+      header.metadata_place == static_cast<std::uint32_t>(MetadataPlace::after_payload);
   if (header.magic != kGrainMagic || header.version != kGrainVersion ||
       header.header_size != sizeof(GrainHeader) || header.epoch != config_.epoch ||
       header.payload_size > ring_->capacity() || header.metadata_size > kMaxMetadata ||

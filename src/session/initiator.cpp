@@ -41,8 +41,8 @@ std::span<const std::byte> write_header(std::byte* block, const OutgoingGrain& g
   header.events_before = events_before;
   header.payload_size = payload_size;
   header.metadata_size = static_cast<std::uint32_t>(grain.metadata.size());
-  header.metadata_place =
-      static_cast<std::uint32_t>(fits ? MetadataPlace::before_header : MetadataPlace::after_payload);
+  header.metadata_place = static_cast<std::uint32_t>(fits ? MetadataPlace::before_header
+                                                          : MetadataPlace::after_payload);
   header.pts = grain.info.pts;
   header.dts = grain.info.dts;
   header.duration = grain.info.duration;
@@ -67,6 +67,7 @@ void copy_grain(const OutgoingGrain& grain, std::span<const std::byte> where) {
   // The part describes memory that only its pushing thread writes; elsewhere it is read.
   auto* cursor = const_cast<std::byte*>(where.data());
   for (const PayloadPart& part : grain.payload) {
+    if (part.bytes.empty()) continue;  // may have no address at all
     std::memcpy(cursor, part.bytes.data(), part.bytes.size());
     cursor += part.bytes.size();
   }
@@ -183,14 +184,15 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
     queued.lane = lane;
     queued.slot = gate.free_slots.back();
     gate.free_slots.pop_back();
-    const bool copy = long_metadata || parts > lane->max_payload_parts() ||
-                      (foreign && lane->only_regions());
+    const bool copy =
+        long_metadata || parts > lane->max_payload_parts() || (foreign && lane->only_regions());
     if (copy) {
       lock.unlock();
       try {
         PayloadPart staged = lane->staging(queued.slot);
         copy_grain(grain, staged.bytes);
-        staged.bytes = staged.bytes.first(payload_size + (long_metadata ? grain.metadata.size() : 0));
+        staged.bytes =
+            staged.bytes.first(payload_size + (long_metadata ? grain.metadata.size() : 0));
         queued.payload.push_back(std::move(staged));
       } catch (const Error& error) {
         impl_->fail(error);
@@ -258,9 +260,8 @@ bool Initiator::drain(std::chrono::milliseconds timeout) {
   const auto arrived = [&] {
     return gate.settled == gate.last_sequence && gate.events_delivered == gate.events_sent;
   };
-  gate.changed.wait_for(lock, timeout, [&] {
-    return gate.flushing || gate.failed || !gate.open || arrived();
-  });
+  gate.changed.wait_for(lock, timeout,
+                        [&] { return gate.flushing || gate.failed || !gate.open || arrived(); });
   return gate.open && !gate.flushing && arrived();
 }
 

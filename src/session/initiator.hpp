@@ -71,7 +71,8 @@ class GRAINFABRIC_API Initiator {
   };
 
   /// `events` is borrowed for the initiator's life. Nothing happens before start().
-  /// Throws Error(invalid_argument, unknown_provider, unknown_interface) for options that never work.
+  /// Throws Error(invalid_argument, unknown_provider, unknown_interface) for options that never
+  /// work.
   Initiator(InitiatorOptions options, InitiatorEvents& events,
             std::shared_ptr<EventLoop> loop = EventLoop::shared());
   /// Leaves at once; stop() first to let grains in flight arrive.

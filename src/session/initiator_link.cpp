@@ -58,7 +58,9 @@ Error connect_error(const GErrorSlot& error, const std::string& target) {
   return {ErrorCode::unreachable, what, "Is fabricsrc running there, and the port open?"};
 }
 
-void notify(Gate& gate) { gate.changed.notify_all(); }
+void notify(Gate& gate) {
+  gate.changed.notify_all();
+}
 
 }  // namespace
 
@@ -90,8 +92,8 @@ void InitiatorLink::start() {
     give_up_ = loop_.after(options_.connect_timeout, [this] {
       fail(Error(ErrorCode::timed_out,
                  "No session with the target " + target() + " within " +
-                     std::to_string(options_.connect_timeout.count()) + " ms (last: " +
-                     last_failure_ + ")",
+                     std::to_string(options_.connect_timeout.count()) +
+                     " ms (last: " + last_failure_ + ")",
                  "Start the target, or set connect-timeout=0 to wait for ever."));
     });
   }
@@ -117,8 +119,8 @@ void InitiatorLink::connect() {
     });
     GCancellable* cancellable = connecting.cancellable.get();
     state_ = std::move(connecting);
-    const GObjectPtr<GSocketConnectable> address(G_SOCKET_CONNECTABLE(
-        g_network_address_new(options_.host.c_str(), options_.port)));
+    const GObjectPtr<GSocketConnectable> address(
+        G_SOCKET_CONNECTABLE(g_network_address_new(options_.host.c_str(), options_.port)));
     g_socket_client_connect_async(client.get(), address.get(), cancellable, on_socket,
                                   new ConnectAttempt{weak_from_this()});
   } catch (const Error& error) {
@@ -158,8 +160,10 @@ void InitiatorLink::greet(GObjectPtr<GSocketConnection> connection) {
   }
   greeting.channel->send(static_cast<std::uint16_t>(protocol::Type::hello), hello.encode());
   greeting.deadline = loop_.after(protocol::kHandshakeStep, [this] {
-    wait_and_retry(Error(ErrorCode::timed_out, target() + " accepted the connection but does not "
-                         "answer HELLO", "Is something else listening on that port?"));
+    wait_and_retry(Error(ErrorCode::timed_out,
+                         target() + " accepted the connection but does not "
+                                    "answer HELLO",
+                         "Is something else listening on that port?"));
   });
   state_ = std::move(greeting);
 }
@@ -334,8 +338,7 @@ void InitiatorLink::on_message(std::uint16_t type, GVariant* fields) {
 void InitiatorLink::on_welcome(const protocol::Welcome& welcome) {
   auto* greeting = std::get_if<Greeting>(&state_);
   if (greeting == nullptr) throw Error(ErrorCode::protocol, "The target said WELCOME twice");
-  const auto offered =
-      transport::offers(options_.provider, transport::Table::shared().providers());
+  const auto offered = transport::offers(options_.provider, transport::Table::shared().providers());
   if (std::find(offered.begin(), offered.end(), welcome.provider) == offered.end()) {
     throw Error(ErrorCode::protocol, "The target chose the transport \"" + welcome.provider +
                                          "\", which was not offered");
@@ -424,14 +427,14 @@ void InitiatorLink::on_heartbeat() {
   if (!outstanding) open->last_progress = now;
   const std::string peer = open->channel->peer();
   if (now - open->last_heard > protocol::kSilence) {
-    lose_and_retry(Error(ErrorCode::timed_out, "The target " + peer + " has been silent for " +
-                                                      std::to_string(protocol::kSilence.count()) +
-                                                      " ms",
-                            "Is its host alive, and the network between?"));
+    lose_and_retry(Error(ErrorCode::timed_out,
+                         "The target " + peer + " has been silent for " +
+                             std::to_string(protocol::kSilence.count()) + " ms",
+                         "Is its host alive, and the network between?"));
   } else if (now - open->last_progress > protocol::kStall) {
     lose_and_retry(Error(ErrorCode::timed_out,
-                            "Grains written to " + peer + " do not arrive, and no error is reported",
-                            "Try another provider or interface."));
+                         "Grains written to " + peer + " do not arrive, and no error is reported",
+                         "Try another provider or interface."));
   }
 }
 
@@ -448,21 +451,21 @@ void InitiatorLink::follow_wanted_capacity() {
   const std::size_t present = open->lane ? open->lane->capacity() : 0;
   if (wanted == 0 || wanted <= present) return;
   // Streams whose sizes vary would otherwise need an epoch for each new record.
-  const std::size_t capacity =
-      std::min(kMaxCapacity, std::max(present == 0 ? wanted : wanted + wanted / 4,
-                                      kSmallestCapacity));
+  const std::size_t capacity = std::min(
+      kMaxCapacity, std::max(present == 0 ? wanted : wanted + wanted / 4, kSmallestCapacity));
   try {
-    open->next = std::make_shared<OutgoingLane>(loop_, *open->domain, *open->registrations,
-                                                ++open->epochs, options_.rail, options_.polling,
-                                                *this);
+    open->next =
+        std::make_shared<OutgoingLane>(loop_, *open->domain, *open->registrations, ++open->epochs,
+                                       options_.rail, options_.polling, *this);
   } catch (const Error& error) {
     fail(error);
     return;
   }
   open->next_capacity = capacity;
   open->next_deadline = loop_.after(protocol::kHandshakeStep, [this] {
-    lose_and_retry(Error(ErrorCode::timed_out, "The target " + target() + " does not set up its "
-                            "ring in time"));
+    lose_and_retry(Error(ErrorCode::timed_out, "The target " + target() +
+                                                   " does not set up its "
+                                                   "ring in time"));
   });
   open->channel->send(static_cast<std::uint16_t>(protocol::Type::config),
                       open->next->config(capacity, options_.slots).encode());
@@ -520,14 +523,17 @@ void InitiatorLink::lose_and_retry(const Error& reason) {
   lose(reason);
   if (leaving_) return;
   if (!options_.auto_reconnect) {
-    fail(Error(ErrorCode::disconnected, "The session with " + target() + " is lost: " + reason.what(),
+    fail(Error(ErrorCode::disconnected,
+               "The session with " + target() + " is lost: " + reason.what(),
                "auto-reconnect is off."));
   } else {
     if (options_.connect_timeout.count() > 0 && !give_up_) {
       give_up_ = loop_.after(options_.connect_timeout, [this] {
-        fail(Error(ErrorCode::timed_out, "The target " + target() + " did not come back within " +
-                   std::to_string(options_.connect_timeout.count()) + " ms (last: " +
-                   last_failure_ + ")", "Restart the target, or set connect-timeout=0."));
+        fail(Error(ErrorCode::timed_out,
+                   "The target " + target() + " did not come back within " +
+                       std::to_string(options_.connect_timeout.count()) +
+                       " ms (last: " + last_failure_ + ")",
+                   "Restart the target, or set connect-timeout=0."));
       });
     }
     wait_and_retry(Error(ErrorCode::unreachable, reason.failure(), reason.remedy()));

@@ -82,8 +82,8 @@ void OutgoingLane::submit(QueuedGrain grain) {
   }
   Slot& slot = slots_[grain.slot];
   slot = {true, false, grain.sequence};
-  transfer.target_address = ring_.address + grain.slot * slot_stride(capacity_) + kSlotHeaderSize -
-                            grain.header.size();
+  transfer.target_address =
+      ring_.address + grain.slot * slot_stride(capacity_) + kSlotHeaderSize - grain.header.size();
   transfer.key = ring_.key;
   transfer.subject = grain.slot;
   // The parts stay with the transfer: their regions must live until the last byte has left.
@@ -101,7 +101,9 @@ void OutgoingLane::on_written(std::uint16_t index) {
   if (slot.granted) events_.on_slot_writable(*this, index);
 }
 
-void OutgoingLane::on_connected() { events_.on_lane_ready(*this); }
+void OutgoingLane::on_connected() {
+  events_.on_lane_ready(*this);
+}
 
 void OutgoingLane::on_completed(std::uint64_t context) {
   events_.on_lane_progress();  // a large grain on a slow network takes its time
@@ -111,9 +113,9 @@ void OutgoingLane::on_completed(std::uint64_t context) {
 void OutgoingLane::on_immediate(std::uint32_t immediate) {
   const auto index = static_cast<std::uint16_t>(immediate & 0xFFFFU);
   if (index >= slots_.size() || slots_[index].granted) {
-    events_.on_lane_failed(*this, Error(ErrorCode::protocol,
-                                        "The target gave a credit for slot " +
-                                            std::to_string(index) + " that was not its to give"));
+    events_.on_lane_failed(
+        *this, Error(ErrorCode::protocol, "The target gave a credit for slot " +
+                                              std::to_string(index) + " that was not its to give"));
     return;
   }
   Slot& slot = slots_[index];
@@ -122,6 +124,8 @@ void OutgoingLane::on_immediate(std::uint32_t immediate) {
   if (!slot.writing) events_.on_slot_writable(*this, index);
 }
 
-void OutgoingLane::on_closed(const Error& reason) { events_.on_lane_failed(*this, reason); }
+void OutgoingLane::on_closed(const Error& reason) {
+  events_.on_lane_failed(*this, reason);
+}
 
 }  // namespace grainfabric

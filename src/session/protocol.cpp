@@ -33,7 +33,8 @@ StreamEvent read_event(const FieldReader& fields, const char* message) {
   StreamEvent event{bounded(fields.text("name")), fields.number("sticky", 0) != 0,
                     fields.bytes("body")};
   if (event.name.empty() || event.body.size() > kMaxEventBody) {
-    throw Error(ErrorCode::protocol, std::string("The peer's ") + message + " message is malformed");
+    throw Error(ErrorCode::protocol,
+                std::string("The peer's ") + message + " message is malformed");
   }
   return event;
 }
@@ -197,7 +198,9 @@ Bye Bye::decode(GVariant* fields) {
   return {reader.number("last-sequence", 0), bounded(reader.text("text"))};
 }
 
-GlibPtr<GVariant> encode_heartbeat() { return FieldWriter().finish(); }
+GlibPtr<GVariant> encode_heartbeat() {
+  return FieldWriter().finish();
+}
 
 const Token& process_instance() {
   static const Token instance = Token::random();

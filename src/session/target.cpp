@@ -18,6 +18,9 @@ namespace {
 /// Connections that have not said HELLO yet; for one more the oldest has to go, so that nobody can
 /// make this side collect them, nor keep those out who say HELLO at once.
 constexpr std::size_t kMaxStrangers = 16;
+/// Connections that wait for an accept: GLib's 10 fill up under a port scan, and who comes then
+/// waits a second for TCP to try again.
+constexpr int kBacklog = 128;
 /// Pause after a failed accept (out of descriptors): the listening socket stays readable meanwhile.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
@@ -30,8 +33,7 @@ GObjectPtr<GInetAddress> resolve(const std::string& address) {
   GErrorSlot error;
   GList* list = g_resolver_lookup_by_name(resolver.get(), address.c_str(), nullptr, error.out());
   if (list == nullptr) {
-    throw Error(ErrorCode::unresolvable,
-                "Cannot listen on \"" + address + "\": " + error.message(),
+    throw Error(ErrorCode::unresolvable, "Cannot listen on \"" + address + "\": " + error.message(),
                 "Give an address of this host, or leave the address empty for all.");
   }
   GObjectPtr<GInetAddress> first(G_INET_ADDRESS(g_object_ref(list->data)));
@@ -42,8 +44,7 @@ GObjectPtr<GInetAddress> resolve(const std::string& address) {
 }  // namespace
 
 /// The loop-thread half: listens, admits one initiator at a time, remembers its stream.
-class TargetCore final : public std::enable_shared_from_this<TargetCore>,
-                         public TargetLink::Owner {
+class TargetCore final : public std::enable_shared_from_this<TargetCore>, public TargetLink::Owner {
  public:
   TargetCore(EventLoop& loop, TargetOptions options, std::shared_ptr<Inbox> inbox,
              TargetEvents& events)
@@ -89,6 +90,7 @@ class TargetCore final : public std::enable_shared_from_this<TargetCore>,
 
 std::uint16_t TargetCore::listen(GInetAddress* address) {
   listener_.reset(g_socket_listener_new());
+  g_socket_listener_set_backlog(listener_.get(), kBacklog);
   const GObjectPtr<GSocketAddress> wanted(g_inet_socket_address_new(address, options_.port));
   GSocketAddress* bound = nullptr;
   GErrorSlot error;
@@ -98,7 +100,8 @@ std::uint16_t TargetCore::listen(GInetAddress* address) {
     const std::string what = "Cannot listen on " + std::string(text.get()) + " port " +
                              std::to_string(options_.port) + ": " + error.message();
     if (error.is(G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE)) {
-      throw Error(ErrorCode::address_in_use, what, "Choose another port, or port=0 for any free one.");
+      throw Error(ErrorCode::address_in_use, what,
+                  "Choose another port, or port=0 for any free one.");
     }
     throw Error(error.is(G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED) ? ErrorCode::permission
                                                                    : ErrorCode::unknown_interface,
@@ -118,24 +121,25 @@ void TargetCore::on_accepted(GObject* listener, GAsyncResult* result, gpointer d
   const std::unique_ptr<std::weak_ptr<TargetCore>> attempt(
       static_cast<std::weak_ptr<TargetCore>*>(data));
   GErrorSlot error;
-  GObjectPtr<GSocketConnection> connection(g_socket_listener_accept_finish(
-      G_SOCKET_LISTENER(listener), result, nullptr, error.out()));
+  GObjectPtr<GSocketConnection> connection(
+      g_socket_listener_accept_finish(G_SOCKET_LISTENER(listener), result, nullptr, error.out()));
   const std::shared_ptr<TargetCore> self = attempt->lock();
   if (!self || self->finished_) return;
   if (connection) {
     self->welcome_stranger(std::move(connection));
     self->accept();
   } else {
-    log(LogLevel::warning, "session", std::string("Cannot accept a connection: ") + error.message());
+    log(LogLevel::warning, "session",
+        std::string("Cannot accept a connection: ") + error.message());
     self->accept_again_ = self->loop_.after(kAcceptPause, [core = self.get()] { core->accept(); });
   }
 }
 
 void TargetCore::welcome_stranger(GObjectPtr<GSocketConnection> connection) {
   if (strangers_.size() >= kMaxStrangers) {
-    strangers_.front()->refuse(
-        Error(ErrorCode::busy, "Too many connections without HELLO: " + strangers_.front()->peer() +
-                                   " is the oldest"));
+    strangers_.front()->refuse(Error(
+        ErrorCode::busy,
+        "Too many connections without HELLO: " + strangers_.front()->peer() + " is the oldest"));
   }
   strangers_.push_back(
       std::make_shared<TargetLink>(loop_, std::move(connection), options_, *inbox_, *this));
@@ -300,8 +304,10 @@ Target::Target(TargetOptions options, TargetEvents& events, std::shared_ptr<Even
 }
 
 Target::~Target() {
-  set_flushing(true);
+  // The session first: slots that a flush gives back would bring grains that nobody takes any more,
+  // and the initiator would count them as arrived.
   impl_->loop->call([this] { impl_->core->finish(); });
+  set_flushing(true);
   impl_->loop->call([] {});  // what finish() posted has run, too
 }
 
@@ -324,7 +330,9 @@ void Target::start() {
   });
 }
 
-std::uint16_t Target::port() const noexcept { return impl_->port; }
+std::uint16_t Target::port() const noexcept {
+  return impl_->port;
+}
 
 std::optional<Incoming> Target::pop(std::chrono::milliseconds timeout) {
   Inbox& inbox = *impl_->inbox;

@@ -40,7 +40,8 @@ class TargetEvents {
 class GRAINFABRIC_API Target {
  public:
   /// `events` is borrowed for the target's life.
-  /// Throws Error(invalid_argument, unknown_provider, unknown_interface) for options that never work.
+  /// Throws Error(invalid_argument, unknown_provider, unknown_interface) for options that never
+  /// work.
   Target(TargetOptions options, TargetEvents& events,
          std::shared_ptr<EventLoop> loop = EventLoop::shared());
   /// Says BYE to the initiator and stops listening. Slots still held stay valid.

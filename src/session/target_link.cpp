@@ -14,7 +14,9 @@ namespace {
 /// initiator runs out of capacities before it gets here.
 constexpr std::size_t kMostLanes = 64;
 
-std::uint16_t number(protocol::Type type) { return static_cast<std::uint16_t>(type); }
+std::uint16_t number(protocol::Type type) {
+  return static_cast<std::uint16_t>(type);
+}
 
 }  // namespace
 
@@ -25,10 +27,12 @@ TargetLink::TargetLink(EventLoop& loop, GObjectPtr<GSocketConnection> connection
       inbox_(inbox),
       owner_(owner),
       channel_(std::make_unique<Channel>(loop, std::move(connection), *this)),
-      hello_deadline_(loop.after(protocol::kHandshakeStep, [this] {
-        refuse(Error(ErrorCode::timed_out, peer() + " connected but did not say HELLO in time",
-                     "Is that a fabricsink?"));
-      })),
+      hello_deadline_(loop.after(protocol::kHandshakeStep,
+                                 [this] {
+                                   refuse(Error(ErrorCode::timed_out,
+                                                peer() + " connected but did not say HELLO in time",
+                                                "Is that a fabricsink?"));
+                                 })),
       last_heard_(std::chrono::steady_clock::now()) {}
 
 TargetLink::~TargetLink() = default;
@@ -210,8 +214,8 @@ void TargetLink::on_landed(IncomingLane& lane, std::uint16_t slot) {
     IncomingLane::Landed landed = lane.open(slot);
     const std::uint64_t sequence = landed.header.sequence;
     if (sequence < expected_ || !landed_.try_emplace(sequence, std::move(landed)).second) {
-      throw Error(ErrorCode::protocol, "The initiator sent grain " + std::to_string(sequence) +
-                                           " twice");
+      throw Error(ErrorCode::protocol,
+                  "The initiator sent grain " + std::to_string(sequence) + " twice");
     }
     deliver();
   } catch (const Error& error) {

@@ -30,8 +30,8 @@ Rail::Rail(transport::Endpoint& endpoint, const transport::Capabilities& capabil
            RailOptions options)
     : endpoint_(endpoint),
       announce_(capabilities.ordered ? Announce::last_piece : Announce::every_piece),
-      piece_size_(std::min({std::max(options.piece_size, kSmallestPiece), capabilities.max_write,
-                            kLargestPiece})),
+      piece_size_(std::min(
+          {std::max(options.piece_size, kSmallestPiece), capabilities.max_write, kLargestPiece})),
       window_(options.window),
       max_in_flight_(in_flight_limit(capabilities.write_depth)) {}
 
@@ -69,13 +69,19 @@ transport::Posted Rail::post_piece(Queued& queued) {
     immediate = make_immediate(queued.transfer.subject, announcements(queued.size));
   }
   const std::uint64_t id = first_id_ + next_;
-  const transport::Posted posted =
-      endpoint_.write({parts.data(), count}, queued.transfer.target_address + queued.posted,
-                      queued.transfer.key, immediate, make_context(id, length));
-  if (posted == transport::Posted::ok) {
-    queued.posted += length;
-    ++in_flight_;
-    in_flight_bytes_ += length;
+  const std::uint64_t address = queued.transfer.target_address + queued.posted;
+  // Counted before, since the completion may come inside the call and end the transfer.
+  queued.posted += length;
+  next_ += last ? 1 : 0;
+  ++in_flight_;
+  in_flight_bytes_ += length;
+  const transport::Posted posted = endpoint_.write(
+      {parts.data(), count}, address, queued.transfer.key, immediate, make_context(id, length));
+  if (posted != transport::Posted::ok) {
+    queued.posted -= length;
+    next_ -= last ? 1 : 0;
+    --in_flight_;
+    in_flight_bytes_ -= length;
   }
   return posted;
 }
@@ -86,7 +92,6 @@ void Rail::pump() {
   while (next_ < transfers_.size() && in_flight_ < max_in_flight_ &&
          (in_flight_ == 0 || in_flight_bytes_ < window_)) {
     if (post_piece(transfers_[next_]) != transport::Posted::ok) break;
-    if (transfers_[next_].posted == transfers_[next_].size) ++next_;
   }
   pumping_ = false;
 }

@@ -96,10 +96,10 @@ class GRAINFABRIC_API Rail {
   const std::size_t piece_size_;
   const std::size_t window_;
   const std::size_t max_in_flight_;
-  std::deque<Queued> transfers_;      // front is the oldest; contexts count from first_id_
+  std::deque<Queued> transfers_;  // front is the oldest; contexts count from first_id_
   std::uint64_t first_id_ = 0;
-  std::size_t next_ = 0;              // first of transfers_ not posted whole
-  std::size_t in_flight_ = 0;         // pieces
+  std::size_t next_ = 0;       // first of transfers_ not posted whole
+  std::size_t in_flight_ = 0;  // pieces
   std::size_t in_flight_bytes_ = 0;
   bool pumping_ = false;
 };

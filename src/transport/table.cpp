@@ -54,7 +54,8 @@ void Table::load(const std::string& module) {
     if (handle == nullptr) {
       reason = g_module_error();
       missing_.push_back({module, reason});
-      log(LogLevel::info, "transport", "Transport module " + module + " is not available: " + reason);
+      log(LogLevel::info, "transport",
+          "Transport module " + module + " is not available: " + reason);
       return;
     }
     g_module_make_resident(handle);
@@ -64,7 +65,9 @@ void Table::load(const std::string& module) {
       return;
     }
     try {
-      transports_.emplace_back(reinterpret_cast<ModuleEntry>(symbol)());
+      std::unique_ptr<Transport> transport(reinterpret_cast<ModuleEntry>(symbol)());
+      if (!transport) throw Error(ErrorCode::unsupported, path + " gives no transport");
+      transports_.push_back(std::move(transport));
     } catch (const Error& error) {
       missing_.push_back({module, error.what()});
       log(LogLevel::info, "transport",
@@ -73,7 +76,8 @@ void Table::load(const std::string& module) {
     return;
   }
   missing_.push_back({module, reason + ")"});
-  log(LogLevel::info, "transport", "Transport module " + module + " is not available: " + reason + ")");
+  log(LogLevel::info, "transport",
+      "Transport module " + module + " is not available: " + reason + ")");
 }
 
 std::vector<std::string> Table::providers() const {

@@ -39,7 +39,8 @@ class GRAINFABRIC_API Table {
   std::vector<Missing> missing_;
 };
 
-/// Throws Error(unknown_provider) when `wanted` (see offers()) names nothing that is available here.
+/// Throws Error(unknown_provider) when `wanted` (see offers()) names nothing that is available
+/// here.
 GRAINFABRIC_API void require_offers(const std::string& wanted);
 
 }  // namespace grainfabric::transport

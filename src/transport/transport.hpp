@@ -64,14 +64,14 @@ struct LocalPiece {
 
 /// What a Domain can do, fixed when it is opened. Sizes in bytes.
 struct Capabilities {
-  std::string provider;   ///< As `provider=` takes it: "tcp", "tcp;ofi_rxm", "shm", …
-  std::string interface;  ///< Device or interface it runs on: "eth0", "rxe0"; may be empty.
-  std::size_t max_write = 0;        ///< Longest single write or read; longer ones are refused.
-  std::size_t max_inject = 0;       ///< Longest inject_write().
-  std::size_t max_send = 0;         ///< Longest send().
-  std::size_t max_pieces = 1;       ///< LocalPieces in one write.
-  std::size_t write_depth = 0;      ///< Writes in flight per endpoint before Posted::again.
-  bool ordered = false;             ///< An immediate tells that all earlier writes have landed too.
+  std::string provider;         ///< As `provider=` takes it: "tcp", "tcp;ofi_rxm", "shm", …
+  std::string interface;        ///< Device or interface it runs on: "eth0", "rxe0"; may be empty.
+  std::size_t max_write = 0;    ///< Longest single write or read; longer ones are refused.
+  std::size_t max_inject = 0;   ///< Longest inject_write().
+  std::size_t max_send = 0;     ///< Longest send().
+  std::size_t max_pieces = 1;   ///< LocalPieces in one write.
+  std::size_t write_depth = 0;  ///< Writes in flight per endpoint before Posted::again.
+  bool ordered = false;         ///< An immediate tells that all earlier writes have landed too.
   bool local_registration = false;  ///< LocalPieces must be registered.
 };
 

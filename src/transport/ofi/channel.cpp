@@ -160,12 +160,14 @@ Posted Channel::write(std::span<const LocalPiece> pieces, std::uint64_t target_a
 }
 
 Posted Channel::inject_write(std::span<const std::byte> data, std::uint64_t target_address,
-                             std::uint64_t key, std::uint32_t immediate) {
+                             std::uint64_t key, std::optional<std::uint32_t> immediate) {
   if (data.size() > device_->capabilities().max_inject) {
     return reject("An injected write that is too long");
   }
-  const ssize_t result = fi_inject_writedata(endpoint_.get(), data.data(), data.size(), immediate,
-                                             peer_, target_address, key);
+  const ssize_t result = immediate ? fi_inject_writedata(endpoint_.get(), data.data(), data.size(),
+                                                         *immediate, peer_, target_address, key)
+                                   : fi_inject_write(endpoint_.get(), data.data(), data.size(),
+                                                     peer_, target_address, key);
   return conclude(result, nullptr, "Cannot write to");
 }
 

@@ -59,7 +59,7 @@ class Channel {
   Posted write(std::span<const LocalPiece> pieces, std::uint64_t target_address, std::uint64_t key,
                std::optional<std::uint32_t> immediate, std::uint64_t context);
   Posted inject_write(std::span<const std::byte> data, std::uint64_t target_address,
-                      std::uint64_t key, std::uint32_t immediate);
+                      std::uint64_t key, std::optional<std::uint32_t> immediate);
   Posted read(const LocalPiece& destination, std::uint64_t source_address, std::uint64_t key,
               std::uint64_t context);
   /// Sends `head` and `body` as one message; `user` completes, nothing does without.

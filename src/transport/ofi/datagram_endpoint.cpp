@@ -5,6 +5,8 @@
 #include <rdma/fi_domain.h>
 #include <rdma/fi_errno.h>
 
+#include <cstring>
+
 #include "base/log.hpp"
 #include "transport/ofi/address.hpp"
 #include "transport/ofi/error.hpp"
@@ -120,8 +122,54 @@ Posted DatagramEndpoint::send_message(Channel& channel, std::span<const std::byt
   return channel.send(bytes_of(head), message, context);
 }
 
+Posted DatagramEndpoint::post_write(Channel& channel, std::span<const LocalPiece> pieces,
+                                    std::uint64_t target_address, std::uint64_t key,
+                                    std::optional<std::uint32_t> immediate, std::uint64_t context) {
+  if (!immediate || !announces_by_message(device().capabilities().provider)) {
+    return channel.write(pieces, target_address, key, immediate, context);
+  }
+  if (unannounced_.size() >= kSendDepth) return Posted::again;
+  const Posted posted = channel.write(pieces, target_address, key, std::nullopt, context);
+  if (posted == Posted::ok) {
+    unannounced_.push_back(*immediate);
+    send_announcements();
+  }
+  return posted;
+}
+
+Posted DatagramEndpoint::post_inject(Channel& channel, std::span<const std::byte> data,
+                                     std::uint64_t target_address, std::uint64_t key,
+                                     std::uint32_t immediate) {
+  if (!announces_by_message(device().capabilities().provider)) {
+    return channel.inject_write(data, target_address, key, immediate);
+  }
+  if (unannounced_.size() >= kSendDepth) return Posted::again;
+  const Posted posted = channel.inject_write(data, target_address, key, std::nullopt);
+  if (posted == Posted::ok) {
+    unannounced_.push_back(immediate);
+    send_announcements();
+  }
+  return posted;
+}
+
+bool DatagramEndpoint::send_announcements() {
+  bool sent = false;
+  while (!unannounced_.empty()) {
+    const MessageHeader head = header(MessageKind::immediate, token_);
+    const std::uint32_t immediate = unannounced_.front();
+    const Posted posted =
+        channel()->send(bytes_of(head), std::as_bytes(std::span(&immediate, 1)), std::nullopt);
+    if (posted == Posted::again) retry_soon();
+    if (posted != Posted::ok) break;
+    unannounced_.pop_front();
+    sent = true;
+  }
+  return sent;
+}
+
 bool DatagramEndpoint::drive() {
   bool done = channel()->drain(kProgressBatch) > 0;
+  if (!is_failing()) done |= send_announcements();
   if (due_ && !is_failing()) done |= send_due();
   return done;
 }
@@ -158,6 +206,13 @@ void DatagramEndpoint::channel_message(std::span<const std::byte> raw) {
     case MessageKind::data:
       if (is_connected) deliver(message->body);
       break;
+    case MessageKind::immediate: {
+      std::uint32_t immediate = 0;
+      if (message->body.size() != sizeof immediate) break;
+      std::memcpy(&immediate, message->body.data(), sizeof immediate);
+      channel_immediate(immediate);
+      break;
+    }
     case MessageKind::goodbye:
       fail(Error(ErrorCode::disconnected, peer_name() + " closed the connection"));
       break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -34,6 +35,14 @@ class DatagramEndpoint final : public OfiEndpoint {
   void add_waitables(std::vector<int>* fds, std::vector<fid_t>* objects) const override;
   Posted send_message(Channel& channel, std::span<const std::byte> message,
                       std::uint64_t context) override;
+  Posted post_write(Channel& channel, std::span<const LocalPiece> pieces,
+                    std::uint64_t target_address, std::uint64_t key,
+                    std::optional<std::uint32_t> immediate, std::uint64_t context) override;
+  Posted post_inject(Channel& channel, std::span<const std::byte> data,
+                     std::uint64_t target_address, std::uint64_t key,
+                     std::uint32_t immediate) override;
+  /// Sends the immediates of writes that have been posted, where they travel as messages.
+  bool send_announcements();
   void channel_message(std::span<const std::byte> raw) override;
   void on_hello(std::span<const std::byte> body);
   /// Sends what is due of the handshake; the provider says "again" while it connects beneath.
@@ -42,9 +51,10 @@ class DatagramEndpoint final : public OfiEndpoint {
   Token token_;
   const bool connects_;  // or accepts
   std::optional<MessageKind> due_;
+  std::deque<std::uint32_t> unannounced_;  // see announces_by_message()
   Address own_;
   fi_addr_t peer_ = FI_ADDR_UNSPEC;
-  Address peer_address_;  // once known
+  Address peer_address_;                           // once known
   std::shared_ptr<DatagramObjects> objects_;       // null once closed
   std::shared_ptr<DatagramObjects> process_peer_;  // the peer's, where it is in this process
 };

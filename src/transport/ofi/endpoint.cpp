@@ -27,14 +27,27 @@ Posted OfiEndpoint::write(std::span<const LocalPiece> pieces, std::uint64_t targ
                           std::uint64_t context) {
   Posted why_not;
   Channel* open = writable(&why_not);
-  return open == nullptr ? why_not : open->write(pieces, target_address, key, immediate, context);
+  return open == nullptr ? why_not
+                         : post_write(*open, pieces, target_address, key, immediate, context);
+}
+
+Posted OfiEndpoint::post_write(Channel& channel, std::span<const LocalPiece> pieces,
+                               std::uint64_t target_address, std::uint64_t key,
+                               std::optional<std::uint32_t> immediate, std::uint64_t context) {
+  return channel.write(pieces, target_address, key, immediate, context);
 }
 
 Posted OfiEndpoint::inject_write(std::span<const std::byte> data, std::uint64_t target_address,
                                  std::uint64_t key, std::uint32_t immediate) {
   Posted why_not;
   Channel* open = writable(&why_not);
-  return open == nullptr ? why_not : open->inject_write(data, target_address, key, immediate);
+  return open == nullptr ? why_not : post_inject(*open, data, target_address, key, immediate);
+}
+
+Posted OfiEndpoint::post_inject(Channel& channel, std::span<const std::byte> data,
+                                std::uint64_t target_address, std::uint64_t key,
+                                std::uint32_t immediate) {
+  return channel.inject_write(data, target_address, key, immediate);
 }
 
 Posted OfiEndpoint::read(const LocalPiece& destination, std::uint64_t source_address,

@@ -46,6 +46,13 @@ class OfiEndpoint : public Endpoint, protected ChannelEvents {
   [[nodiscard]] virtual Channel* channel() const noexcept = 0;
   /// Descriptors and libfabric objects to wait for now; only where Device::sleeps().
   virtual void add_waitables(std::vector<int>* fds, std::vector<fid_t>* objects) const = 0;
+  /// How a user's write goes out; `immediate` may be none in the first.
+  virtual Posted post_write(Channel& channel, std::span<const LocalPiece> pieces,
+                            std::uint64_t target_address, std::uint64_t key,
+                            std::optional<std::uint32_t> immediate, std::uint64_t context);
+  virtual Posted post_inject(Channel& channel, std::span<const std::byte> data,
+                             std::uint64_t target_address, std::uint64_t key,
+                             std::uint32_t immediate);
   /// How a user's message goes out.
   virtual Posted send_message(Channel& channel, std::span<const std::byte> message,
                               std::uint64_t context) = 0;

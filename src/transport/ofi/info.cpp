@@ -33,7 +33,10 @@ Info hints_for(fi_ep_type type, const char* provider, bool ordered) {
   hints->domain_attr->threading = FI_THREAD_DOMAIN;
   hints->domain_attr->control_progress = FI_PROGRESS_MANUAL;
   hints->domain_attr->data_progress = FI_PROGRESS_MANUAL;
-  if (ordered) hints->tx_attr->msg_order = FI_ORDER_WAW;
+  if (ordered) {
+    const bool messages_follow = provider != nullptr && announces_by_message(provider);
+    hints->tx_attr->msg_order = FI_ORDER_WAW | (messages_follow ? FI_ORDER_SAW : 0);
+  }
   // Freed with the hints, by free().
   if (provider != nullptr) hints->fabric_attr->prov_name = ::strdup(provider);
   return hints;

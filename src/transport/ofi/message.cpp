@@ -17,7 +17,7 @@ std::optional<Message> parse(std::span<const std::byte> raw, const Token& token)
   std::memcpy(&head, raw.data(), sizeof head);
   if (head.magic != kMessageMagic || head.version != kMessageVersion) return std::nullopt;
   if (head.kind < static_cast<std::uint16_t>(MessageKind::hello) ||
-      head.kind > static_cast<std::uint16_t>(MessageKind::goodbye)) {
+      head.kind > static_cast<std::uint16_t>(MessageKind::immediate)) {
     return std::nullopt;
   }
   if (!token.matches(Token::from_bytes(head.token))) return std::nullopt;

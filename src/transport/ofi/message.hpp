@@ -20,7 +20,8 @@
 ///        6     2  kind      MessageKind
 ///        8    16  token     of this connection
 ///       24        body      hello: format length (1), format, address bytes to the end
-///                           welcome, goodbye: nothing; data: the user's message
+///                           welcome, goodbye: nothing; data: the user's message;
+///                           immediate: 4 bytes, the immediate data of the write before it
 ///
 /// Numbers are little-endian. hello goes from connect() to accept() and tells where to answer;
 /// welcome is the answer; goodbye says that the sender closes (best effort).
@@ -29,7 +30,13 @@
 /// data, and messages are the user's alone.
 namespace grainfabric::transport::ofi {
 
-enum class MessageKind : std::uint16_t { hello = 1, welcome = 2, data = 3, goodbye = 4 };
+enum class MessageKind : std::uint16_t {
+  hello = 1,
+  welcome = 2,
+  data = 3,
+  goodbye = 4,
+  immediate = 5,
+};
 
 struct MessageHeader {
   std::uint32_t magic;

@@ -28,6 +28,14 @@ constexpr bool keeps_order(std::string_view provider) {
   return provider != "efa" && provider != "shm";
 }
 
+/// Whether immediate data must travel as a message behind its write. rxm of libfabric 1.17 ends the
+/// process when a connection closes while a write with immediate data is coming in (it looks for
+/// the posted receive of the cancelled completion, which has none); a write without is no
+/// completion at the target, and the cut of a message is handled.
+constexpr bool announces_by_message(std::string_view provider) {
+  return provider.ends_with(";ofi_rxm");
+}
+
 /// Whether endpoints of one process reach into each other's memory without holding on to it, so
 /// that closing one pulls the ground from under its peer (see ProcessPeers).
 constexpr bool shares_memory_in_process(std::string_view provider) {

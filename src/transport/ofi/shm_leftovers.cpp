@@ -12,17 +12,16 @@
 namespace grainfabric::transport::ofi {
 namespace {
 
-/// "PID:…" of an address, if it is one of the provider's own making: digits and colons only, so that
-/// no peer can point at another file.
+/// "PID:…" of an address, if it is one of the provider's own making: digits and colons only, so
+/// that no peer can point at another file.
 std::string file_of(const Address& peer) {
   constexpr std::string_view kScheme = "fi_shm://";
   std::string text(reinterpret_cast<const char*>(peer.bytes.data()), peer.bytes.size());
   text.resize(std::min(text.size(), text.find('\0')));
   if (text.rfind(kScheme, 0) != 0) return {};
   const std::string name = text.substr(kScheme.size());
-  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
-    return std::isdigit(c) != 0 || c == ':';
-  });
+  const bool plain = std::all_of(name.begin(), name.end(),
+                                 [](unsigned char c) { return std::isdigit(c) != 0 || c == ':'; });
   return plain && !name.empty() && name.front() != ':' && name.find(':') != std::string::npos
              ? name
              : std::string();
@@ -64,7 +63,8 @@ void ShmLeftovers::sweep() {
   std::erase_if(names_, [](const std::string& name) {
     const std::string path = "/dev/shm/" + name;
     struct stat file {};
-    if (::lstat(path.c_str(), &file) != 0 || !S_ISREG(file.st_mode)) return true;  // it went properly
+    if (::lstat(path.c_str(), &file) != 0 || !S_ISREG(file.st_mode))
+      return true;  // it went properly
     if (!is_dead(name.substr(0, name.find(':')))) return false;
     ::unlink(path.c_str());
     return true;

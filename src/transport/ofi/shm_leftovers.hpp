@@ -10,9 +10,9 @@
 namespace grainfabric::transport::ofi {
 
 /// Removes what peers that were killed left in /dev/shm: libfabric's shm provider keeps 16 MiB for
-/// every endpoint in a file PID:…, and a process that dies by SIGKILL cannot remove it. Its peer here
-/// is the one who knows both the name and, sharing its process ids with it (the provider copies by
-/// process_vm_readv), that it is dead. Any thread.
+/// every endpoint in a file PID:…, and a process that dies by SIGKILL cannot remove it. Its peer
+/// here is the one who knows both the name and, sharing its process ids with it (the provider
+/// copies by process_vm_readv), that it is dead. Any thread.
 class ShmLeftovers {
  public:
   static ShmLeftovers& shared();

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "base/error.hpp"
+#include "transport/choice.hpp"
+#include "transport/interface.hpp"
+#include "transport/table.hpp"
+
+namespace grainfabric::transport {
+namespace {
+
+using Names = std::vector<std::string>;
+
+TEST(Choice, auto_takes_hardware_first_and_only_what_is_there) {
+  EXPECT_EQ(offers("auto", {"tcp", "tcp;ofi_rxm", "shm", "verbs", "efa"}),
+            (Names{"efa", "verbs", "tcp"}));
+  EXPECT_EQ(offers("", {"shm", "tcp"}), Names{"tcp"});
+  EXPECT_EQ(offers("auto", {"shm", "tcp;ofi_rxm"}), Names{});
+}
+
+TEST(Choice, a_name_is_taken_with_and_without_its_family) {
+  EXPECT_EQ(offers("shm", {"tcp"}), Names{"shm"});
+  EXPECT_EQ(offers("ofi:tcp;ofi_rxm", {"tcp"}), Names{"tcp;ofi_rxm"});
+  EXPECT_EQ(offers("ofi:", {"tcp"}), Names{""});
+}
+
+TEST(Choice, the_targets_order_decides_among_what_both_have) {
+  EXPECT_EQ(common_providers({"efa", "verbs", "tcp"}, {"tcp", "verbs"}), (Names{"verbs", "tcp"}));
+  EXPECT_EQ(common_providers({"verbs"}, {"tcp"}), Names{});
+  EXPECT_EQ(join_names({}), "none");
+  EXPECT_EQ(join_names({"a", "b"}), "a, b");
+}
+
+TEST(Interface, names_and_addresses_both_lead_to_an_address) {
+  EXPECT_EQ(local_address_of("127.0.0.1"), "127.0.0.1");
+  EXPECT_EQ(local_address_of("lo"), "127.0.0.1");
+  EXPECT_EQ(interface_of("127.0.0.1"), "lo");
+  EXPECT_EQ(interface_of("203.0.113.1"), "");
+}
+
+TEST(Interface, of_several_addresses_the_one_of_the_peers_family_is_taken) {
+  try {
+    local_address_of("::1");
+  } catch (const Error&) {
+    GTEST_SKIP() << "this host has no IPv6 loopback";
+  }
+  EXPECT_EQ(local_address_of("lo", "::1"), "::1");
+  EXPECT_EQ(local_address_of("lo", "192.0.2.1"), "127.0.0.1");
+}
+
+TEST(Interface, an_unknown_one_is_an_error_that_lists_what_there_is) {
+  for (const char* name : {"nowhere0", "203.0.113.77", "", "lo "}) {
+    try {
+      local_address_of(name);
+      FAIL() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::unknown_interface);
+      EXPECT_NE(error.remedy().find("lo (127.0.0.1)"), std::string::npos) << error.what();
+    }
+  }
+}
+
+/// Runs `body` in a process of its own, where the table is not filled yet, with modules searched in
+/// `path`. Returns what it wrote.
+std::string in_child(const std::string& path, const std::function<std::string()>& body) {
+  int ends[2];
+  if (::pipe(ends) != 0) return "pipe";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setenv("GRAINFABRIC_MODULE_PATH", path.c_str(), 1);
+    std::string said;
+    try {
+      said = body();
+    } catch (const std::exception& error) {
+      said = std::string("threw ") + error.what();
+    }
+    const ssize_t written = ::write(ends[1], said.data(), said.size());
+    ::_exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string said;
+  char part[4096];
+  for (ssize_t got = 0; (got = ::read(ends[0], part, sizeof part)) > 0;) {
+    said.append(part, static_cast<std::size_t>(got));
+  }
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? said : "died of signal " + std::to_string(WTERMSIG(status));
+}
+
+class Table : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("grainfabric-table-" + std::to_string(::getpid()));
+    std::filesystem::create_directory(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  [[nodiscard]] std::filesystem::path module() const { return folder_ / "libgrainfabric-ofi.so"; }
+  static std::string missing() {
+    std::string text = "providers: " + join_names(transport::Table::shared().providers());
+    for (const auto& one : transport::Table::shared().missing()) {
+      text += "; " + one.module + ": " + one.reason;
+    }
+    return text;
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(Table, garbage_in_place_of_a_module_is_missing_with_the_reason) {
+  std::ofstream(module()) << std::string(4096, 'x');
+  const std::string said = in_child(folder_, missing);
+  EXPECT_NE(said.find("providers: none; ofi: "), std::string::npos) << said;
+  EXPECT_NE(said.find("invalid ELF header"), std::string::npos) << said;
+}
+
+TEST_F(Table, a_module_whose_library_is_not_installed_is_missing_with_the_librarys_name) {
+  std::filesystem::copy_file(MODULE_WITHOUT_LIBRARY, module());
+  const std::string said = in_child(folder_, missing);
+  EXPECT_NE(said.find("providers: none; ofi: "), std::string::npos) << said;
+  EXPECT_NE(said.find("libgrainfabric-absent.so"), std::string::npos) << said;
+}
+
+TEST_F(Table, a_library_that_is_no_module_is_missing_with_the_reason) {
+  std::filesystem::copy_file(MODULE_OF_ANOTHER_VERSION, module());
+  const std::string said = in_child(folder_, missing);
+  EXPECT_NE(said.find("is not a transport module of this version"), std::string::npos) << said;
+}
+
+TEST_F(Table, folders_that_are_not_there_or_cannot_be_are_passed_over) {
+  const std::string path =
+      "/nowhere::" + std::string(5000, 'x') + ":/dev/null/x:" + folder_.string();
+  std::ofstream(module()) << std::string(4096, 'x');
+  const std::string said = in_child(path, missing);
+  EXPECT_NE(said.find("invalid ELF header"), std::string::npos) << said;
+}
+
+TEST_F(Table, without_any_module_asking_for_one_says_what_to_install) {
+  std::ofstream(module()) << std::string(4096, 'x');
+  const std::string said = in_child(folder_, [] {
+    std::string text;
+    for (const char* wanted : {"auto", "tcp"}) {
+      try {
+        require_offers(wanted);
+      } catch (const Error& error) {
+        text += std::string(to_string(error.code())) + ": " + error.what() + "\n";
+      }
+    }
+    return text;
+  });
+  EXPECT_EQ(said.find("unknown-provider: Provider \"auto\" is not available"), 0U) << said;
+  EXPECT_NE(said.find("Provider \"tcp\" is not available"), std::string::npos) << said;
+  EXPECT_NE(said.find("Install libfabric"), std::string::npos) << said;
+}
+
+TEST_F(Table, an_unknown_provider_is_an_error_that_lists_those_there_are) {
+  const char* path = std::getenv("GRAINFABRIC_MODULE_PATH");
+  const std::string said = in_child(path == nullptr ? "" : path, []() -> std::string {
+    if (transport::Table::shared().providers().empty()) return "none";
+    require_offers("auto");
+    try {
+      require_offers("carrier-pigeon");
+    } catch (const Error& error) {
+      return std::string(to_string(error.code())) + ": " + error.what();
+    }
+    return "accepted";
+  });
+  if (said == "none") GTEST_SKIP() << "no transport on this host";
+  EXPECT_EQ(said.find("unknown-provider: Provider \"carrier-pigeon\""), 0U) << said;
+  EXPECT_NE(said.find("Available here: auto, "), std::string::npos) << said;
+  EXPECT_NE(said.find("tcp"), std::string::npos) << said;
+}
+
+}  // namespace
+}  // namespace grainfabric::transport

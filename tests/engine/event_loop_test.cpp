@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/event_loop.hpp"
+#include "base/fd.hpp"
+#include "patience.hpp"
+
+namespace grainfabric {
+namespace {
+
+using namespace test;
+
+/// Counts down what is written to an eventfd, and checks how the loop treats it.
+class Counter final : public Pollable {
+ public:
+  std::atomic<int> progressed{0};
+  std::atomic<int> armed{0};
+  std::atomic<int> polls_without_arm{0};
+  std::atomic<bool> pending{false};  ///< arm() refuses once.
+  bool has_fd = true;
+  UniqueFd event{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+  std::function<void()> when_progressed;
+
+  std::vector<int> fds() const override {
+    return has_fd ? std::vector<int>{event.get()} : std::vector<int>();
+  }
+  bool arm() override {
+    ++armed;
+    return !pending.exchange(false);
+  }
+  bool progress() override {
+    std::uint64_t count = 0;
+    const bool read = ::read(event.get(), &count, sizeof count) == sizeof count;
+    ++progressed;
+    if (when_progressed) when_progressed();
+    return read;
+  }
+  void signal() const {
+    const std::uint64_t one = 1;
+    ASSERT_EQ(::write(event.get(), &one, sizeof one), static_cast<ssize_t>(sizeof one));
+  }
+};
+
+TEST(EventLoop, tasks_of_one_thread_run_in_the_order_they_were_posted) {
+  EventLoop loop;
+  std::vector<int> order;
+  for (int i = 0; i < 1000; ++i) loop.post([&order, i] { order.push_back(i); });
+  loop.call([] {});
+  ASSERT_EQ(order.size(), 1000U);
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+}
+
+TEST(EventLoop, a_hundred_thousand_tasks_of_four_threads_all_run) {
+  EventLoop loop;
+  constexpr int kEach = 25'000;
+  std::vector<int> seen(4, 0);  // loop thread only
+  bool in_order = true;
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        loop.post([&, t, i] { in_order = in_order && seen[t]++ == i; });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  loop.call([&] {
+    EXPECT_TRUE(in_order);
+    EXPECT_EQ(seen, std::vector<int>(4, kEach));
+  });
+}
+
+TEST(EventLoop, call_runs_there_and_brings_back_what_was_thrown) {
+  EventLoop loop;
+  bool there = false;
+  loop.call([&] { there = loop.on_loop_thread(); });
+  EXPECT_TRUE(there);
+  EXPECT_FALSE(loop.on_loop_thread());
+  EXPECT_THROW(loop.call([] { throw Error(ErrorCode::busy, "no"); }), Error);
+  loop.call([&] { loop.call([&] { there = false; }); });  // a call from there runs at once
+  EXPECT_FALSE(there);
+}
+
+TEST(EventLoop, what_was_posted_before_the_end_still_runs) {
+  std::atomic<int> ran{0};
+  {
+    EventLoop loop;
+    for (int i = 0; i < 100; ++i) loop.post([&] { ++ran; });
+  }
+  EXPECT_EQ(ran, 100);
+}
+
+TEST(EventLoop, what_a_task_captured_is_gone_before_the_next_task_runs) {
+  EventLoop loop;
+  auto token = std::make_shared<int>(1);
+  const std::weak_ptr<int> gone = token;
+  loop.post([held = std::move(token)] {});
+  bool expired = false;
+  loop.call([&] { expired = gone.expired(); });
+  EXPECT_TRUE(expired);
+}
+
+TEST(EventLoop, it_may_be_destroyed_on_its_own_thread) {
+  std::atomic<bool> done{false};
+  auto loop = std::make_shared<EventLoop>();
+  EventLoop* raw = loop.get();
+  auto after = std::shared_ptr<void>(nullptr, [&](void*) { done = true; });
+  raw->post([held = std::move(loop), after = std::move(after)] {});
+  EXPECT_TRUE(eventually([&] { return done.load(); }));
+}
+
+TEST(EventLoop, a_timer_fires_once_and_not_before_its_time) {
+  EventLoop loop;
+  std::atomic<int> fired{0};
+  const auto begin = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point when;
+  EventLoop::Source timer;
+  EventLoop::Source later;
+  std::atomic<bool> later_fired{false};
+  loop.call([&] {
+    timer = loop.after(20ms, [&] {
+      when = std::chrono::steady_clock::now();
+      ++fired;
+    });
+    later = loop.after(60ms, [&] { later_fired = true; });
+  });
+  ASSERT_TRUE(eventually([&] { return later_fired.load(); }));
+  EXPECT_EQ(fired, 1);
+  EXPECT_GE(when - begin, 19ms);
+  loop.call([&] { timer.reset(), later.reset(); });
+}
+
+TEST(EventLoop, a_source_that_is_gone_does_not_fire) {
+  EventLoop loop;
+  std::atomic<bool> fired{false};
+  std::atomic<bool> later_fired{false};
+  EventLoop::Source later;
+  loop.call([&] {
+    EventLoop::Source timer = loop.after(5ms, [&] { fired = true; });
+    timer.reset();
+    EventLoop::Source replaced = loop.every(5ms, [&] { fired = true; });
+    replaced = loop.after(10ms, [&] { fired = true; });
+    later = loop.after(30ms, [&] { later_fired = true; });
+  });
+  ASSERT_TRUE(eventually([&] { return later_fired.load(); }));
+  EXPECT_FALSE(fired);
+  loop.call([&] { later.reset(); });
+}
+
+TEST(EventLoop, a_source_may_be_destroyed_in_its_own_callback) {
+  EventLoop loop;
+  std::atomic<int> fired{0};
+  EventLoop::Source timer;
+  loop.call([&] {
+    // The task holds memory that must outlive the reset which it calls itself.
+    timer = loop.every(1ms, [&, held = std::make_shared<int>(42)] {
+      timer.reset();
+      fired += *held;
+    });
+  });
+  EXPECT_TRUE(eventually([&] { return fired == 42; }));
+  loop.call([] {});
+  EXPECT_EQ(fired, 42);
+}
+
+TEST(EventLoop, a_watched_descriptor_wakes_it_and_costs_nothing_while_quiet) {
+  EventLoop loop;
+  Counter counter;
+  EventLoop::Source watch;
+  loop.call([&] { watch = loop.watch(counter, Polling::event); });
+  counter.signal();
+  ASSERT_TRUE(eventually([&] { return counter.progressed > 0; }));
+  EXPECT_GT(counter.armed, 0);  // never slept on without
+  const int before = counter.progressed;
+  std::this_thread::sleep_for(50ms);
+  EXPECT_LE(counter.progressed, before + 1);
+  loop.call([&] { watch.reset(); });
+}
+
+TEST(EventLoop, what_refuses_to_be_slept_on_gets_progress_at_once) {
+  EventLoop loop;
+  Counter counter;
+  counter.pending = true;
+  EventLoop::Source watch;
+  loop.call([&] { watch = loop.watch(counter, Polling::event); });
+  EXPECT_TRUE(eventually([&] { return counter.progressed > 0; }));
+  loop.call([&] { watch.reset(); });
+}
+
+TEST(EventLoop, what_has_no_descriptor_is_polled_by_time) {
+  EventLoop loop;
+  Counter counter;
+  counter.has_fd = false;
+  EventLoop::Source watch;
+  loop.call([&] { watch = loop.watch(counter, Polling::event); });
+  EXPECT_TRUE(eventually([&] { return counter.progressed > 100; }));
+  loop.call([&] { watch.reset(); });
+}
+
+TEST(EventLoop, busy_polling_never_sleeps) {
+  EventLoop loop;
+  Counter counter;
+  EventLoop::Source watch;
+  loop.call([&] { watch = loop.watch(counter, Polling::busy); });
+  EXPECT_TRUE(eventually([&] { return counter.progressed > 1000; }));
+  EXPECT_EQ(counter.armed, 0);
+  loop.call([&] { watch.reset(); });
+}
+
+TEST(EventLoop, adaptive_polling_sleeps_when_nothing_comes) {
+  EventLoop loop;
+  Counter counter;
+  EventLoop::Source watch;
+  loop.call([&] { watch = loop.watch(counter, Polling::adaptive); });
+  ASSERT_TRUE(eventually([&] { return counter.armed > 0; }));
+  const int before = counter.progressed;
+  counter.signal();
+  EXPECT_TRUE(eventually([&] { return counter.progressed > before; }));
+  loop.call([&] { watch.reset(); });
+}
+
+TEST(EventLoop, a_watch_may_be_destroyed_while_its_pollable_makes_progress) {
+  EventLoop loop;
+  auto counter = std::make_unique<Counter>();
+  EventLoop::Source watch;
+  std::atomic<bool> gone{false};
+  counter->when_progressed = [&] {
+    watch.reset();
+    loop.post([&] {
+      counter.reset();
+      gone = true;
+    });
+  };
+  loop.call([&] { watch = loop.watch(*counter, Polling::event); });
+  counter->signal();
+  EXPECT_TRUE(eventually([&] { return gone.load(); }));
+}
+
+TEST(EventLoop, everybody_shares_one_while_somebody_holds_it) {
+  auto first = EventLoop::shared();
+  EXPECT_EQ(first, EventLoop::shared());
+  const std::weak_ptr<EventLoop> gone = first;
+  first.reset();
+  EXPECT_TRUE(gone.expired());
+  EXPECT_NE(EventLoop::shared(), nullptr);
+}
+
+}  // namespace
+}  // namespace grainfabric

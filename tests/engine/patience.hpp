@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <thread>
+
+/// Time limits of tests: generous, since they only end what has failed already.
+namespace grainfabric::test {
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+inline constexpr int kSlowdown = 10;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+inline constexpr int kSlowdown = 10;
+#else
+inline constexpr int kSlowdown = 1;
+#endif
+#else
+inline constexpr int kSlowdown = 1;
+#endif
+
+using namespace std::chrono_literals;
+inline constexpr std::chrono::milliseconds kPatience = 10s * kSlowdown;
+
+/// Waits until `condition` holds; returns whether it does.
+template <typename Condition>
+bool eventually(Condition condition, std::chrono::milliseconds limit = kPatience) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return condition();
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
+}
+
+}  // namespace grainfabric::test

@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds, and runs all tests in every configuration that matters. Each part
+# has a build directory of its own, ./build-*, which stays for the next time. The last line says how
+# many tests passed.
+set -uo pipefail # not -e: what fails is counted, and the rest runs
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+usage() {
+  cat <<END
+usage: tests/run.sh [options]
+  --quick      only the plain build with all its suites
+  --part NAME  only this part; may be given several times: ${all_parts[*]}
+END
+}
+
+# A test may take this much longer than its own limit says, where a sanitizer slows it down.
+asan_patience=5
+tsan_patience=10
+
+all_parts=(plain clang tidy asan tsan no-ofi demo)
+parts=()
+results=()  # a line a part, for the end
+launcher=() # what starts meson test, where it matters
+passed=0 failed=0 skipped=0
+
+while (($# > 0)); do
+  case $1 in
+    --quick) parts=(plain) ;;
+    --part)
+      if [[ " ${all_parts[*]} " != *" ${2:-} "* || -z ${2:-} ]]; then
+        echo "--part is one of: ${all_parts[*]}" >&2
+        exit 2
+      fi
+      parts+=("$2")
+      shift
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *)
+      echo "Unknown option $1" >&2
+      usage >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+((${#parts[@]} > 0)) || parts=("${all_parts[@]}")
+
+headline() { printf '\n==== %s ====\n' "$*"; }
+
+# add PART PASSED FAILED SKIPPED
+add() {
+  passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+  results+=("$(printf '%-8s %5d passed, %d failed, %d skipped' "$@")")
+}
+
+# check PART COMMAND...: something that passes or fails as a whole
+check() {
+  local part=$1
+  shift
+  if "$@"; then add "$part" 1 0 0; else add "$part" 0 1 0; fi
+}
+
+# configure DIRECTORY OPTION...: in a fresh directory, or with new options in an old one
+configure() {
+  local directory=$1
+  shift
+  if [[ -f $directory/build.ninja ]]; then
+    meson configure "$directory" "$@" # the files are looked at by ninja
+  else
+    meson setup "$directory" "$@"
+  fi
+}
+
+# run_suites PART DIRECTORY MESON-TEST-OPTION...
+run_suites() {
+  local part=$1 directory=$2
+  shift 2
+  local log=$directory/meson-logs/testlog.json counts code=0
+  rm -f "$log"
+  "${launcher[@]}" meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || code=$?
+  if [[ -f $log ]] && read -ra counts < <(python3 tests/count.py "$log"); then
+    # What meson calls a failure is one, whatever the output says.
+    if ((code != 0 && counts[1] == 0)); then counts[1]=1; fi
+    add "$part" "${counts[@]}"
+  else
+    add "$part" 0 1 0
+  fi
+}
+
+# build_and_test PART DIRECTORY [SETUP-OPTION...] -- [MESON-TEST-OPTION...]
+build_and_test() {
+  local part=$1 directory=$2 setup=()
+  shift 2
+  while [[ $1 != -- ]]; do
+    setup+=("$1")
+    shift
+  done
+  shift
+  if configure "$directory" -Dtests=enabled -Dwerror=true "${setup[@]}" && ninja -C "$directory"; then
+    run_suites "$part" "$directory" "$@"
+  else
+    echo "FAIL: the part $part does not build" >&2
+    add "$part" 0 1 0
+  fi
+}
+
+part_plain() { build_and_test plain build-plain -Dofi=enabled --; }
+
+part_clang() {
+  check format is_formatted
+  check clang builds_with_clang
+}
+is_formatted() { find src gst tests pipelines -name '*.[ch]pp' -exec clang-format-14 --dry-run -Werror {} +; }
+builds_with_clang() { configure_clang && ninja -C build-clang; }
+configure_clang() {
+  CC=clang-14 CXX=clang++-14 configure build-clang -Dtests=enabled -Dwerror=true -Dofi=enabled
+}
+
+# A report that fails nothing: some of its findings are matters of taste, and they change with its
+# version.
+part_tidy() {
+  local report=build-clang/clang-tidy.txt
+  [[ -f build-clang/compile_commands.json ]] || configure_clang
+  run-clang-tidy-14 -p build-clang -quiet -header-filter='/\.\./(src|gst)/' \
+    "$PWD/(src|gst)/.*\.cpp$" 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' >"$report"
+  # A header is reported for each file that includes it.
+  grep -E '^/.*: (warning|error): ' "$report" | sort -u | grep -oE '\[[a-z.,-]+\]$' | sort | uniq -c
+  results+=("$(printf '%-8s %5d findings, which fail nothing; see %s' tidy \
+    "$(grep -E '^/.*: (warning|error): ' "$report" | sort -u | wc -l)" "$report")")
+}
+
+part_asan() {
+  # The fast unwinder stops at the first frame of GLib, and nobody would know whose leak it is.
+  export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+  ASAN_OPTIONS+=:fast_unwind_on_malloc=0:malloc_context_size=15
+  export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
+  export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+  # The plugin scanner is a program without the sanitizer, and cannot load a plugin with it.
+  export GST_REGISTRY_FORK=no
+  build_and_test asan build-asan -Dofi=enabled -Db_sanitize=address,undefined -Db_lundef=false -- \
+    --suite engine --suite elements --timeout-multiplier "$asan_patience"
+  unset ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS GST_REGISTRY_FORK
+}
+
+part_tsan() {
+  export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp:halt_on_error=0:second_deadlock_stack=1
+  # The runtime of GCC 12 knows the address layout of older kernels only: "unexpected memory
+  # mapping". Without randomised addresses it finds its place.
+  if setarch -R true 2>/dev/null; then launcher=(setarch -R); fi
+  build_and_test tsan build-tsan -Dofi=enabled -Db_sanitize=thread -Db_lundef=false -- \
+    --suite engine --timeout-multiplier "$tsan_patience"
+  unset TSAN_OPTIONS
+  launcher=()
+}
+
+# What a host without libfabric has.
+part_no-ofi() { build_and_test no-ofi build-no-ofi -Dofi=disabled --; }
+
+# The first command of README, shortened: two processes, a real file, every buffer compared.
+part_demo() {
+  GRAINFABRIC_BUILD=$PWD/build-plain check demo ./pipelines/demo.sh --fast --seconds 3 \
+    --out build-plain/demo
+}
+
+./pipelines/install-packages.sh --tests || exit 1
+# What the tests load is what was built here, not what is installed.
+unset GST_PLUGIN_PATH GST_PLUGIN_SYSTEM_PATH GRAINFABRIC_MODULE_PATH
+
+for part in "${parts[@]}"; do
+  headline "$part"
+  begun=$SECONDS
+  "part_$part"
+  results[-1]+="  ($((SECONDS - begun)) s)"
+done
+
+headline results
+printf '%s\n' "${results[@]}"
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
