@@ -131,6 +131,12 @@ TEST_F(Table, a_module_whose_library_is_not_installed_is_missing_with_the_librar
   EXPECT_NE(said.find("libgrainfabric-absent.so"), std::string::npos) << said;
 }
 
+TEST_F(Table, a_module_that_gives_no_transport_is_missing_with_the_reason) {
+  std::filesystem::copy_file(MODULE_WITHOUT_TRANSPORT, module());
+  const std::string said = in_child(folder_, missing);
+  EXPECT_NE(said.find("gives no transport"), std::string::npos) << said;
+}
+
 TEST_F(Table, a_library_that_is_no_module_is_missing_with_the_reason) {
   std::filesystem::copy_file(MODULE_OF_ANOTHER_VERSION, module());
   const std::string said = in_child(folder_, missing);
