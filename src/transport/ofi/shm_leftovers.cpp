@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <fstream>
+#include <sstream>
 #include <string_view>
 
 namespace grainfabric::transport::ofi {
@@ -27,15 +28,27 @@ std::string file_of(const Address& peer) {
              : std::string();
 }
 
-/// Gone, or a zombie that its parent has not looked after yet.
+/// Gone, exiting (its sockets close before it is a zombie), or a zombie that its parent has not
+/// looked after yet: the state and the flags of proc(5).
 bool is_dead(const std::string& pid) {
+  constexpr unsigned kExiting = 0x4;  // PF_EXITING
   std::ifstream stat("/proc/" + pid + "/stat");
   std::string line;
   if (!std::getline(stat, line)) return true;
   const std::size_t name_end = line.rfind(") ");  // the name may hold anything
-  if (name_end == std::string::npos || name_end + 2 >= line.size()) return false;
-  const char state = line[name_end + 2];
-  return state == 'Z' || state == 'X';
+  if (name_end == std::string::npos) return false;
+  std::istringstream fields(line.substr(name_end + 2));
+  char state = 0;
+  long parent = 0;
+  long group = 0;
+  long session = 0;
+  long terminal = 0;
+  long foreground = 0;
+  unsigned flags = 0;
+  if (!(fields >> state >> parent >> group >> session >> terminal >> foreground >> flags)) {
+    return false;
+  }
+  return state == 'Z' || state == 'X' || (flags & kExiting) != 0;
 }
 
 }  // namespace
