@@ -212,12 +212,6 @@ Suite* recovery_suite() {
   tcase_add_test(cases, a_sender_may_start_before_its_receiver_and_nothing_is_lost);
   tcase_add_test(cases, a_receiver_may_start_before_its_sender);
   suite_add_tcase(suite, cases);
-  if (provider() == "shm") {
-    g_print(
-        "# shm is left out where processes are killed: a peer that dies in the middle of a copy\n"
-        "# leaves libfabric 1.17 spinning in a lock that it held (src/README.md, Known gaps)\n");
-    return suite;
-  }
   tcase_add_test(cases, a_sender_survives_the_death_of_its_receiver);
   tcase_add_test(cases, a_receiver_survives_the_death_of_its_sender);
   tcase_add_test(cases, a_sender_told_not_to_wait_counts_what_a_dead_receiver_misses);

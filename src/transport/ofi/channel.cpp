@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "transport/ofi/error.hpp"
 #include "transport/ofi/message.hpp"
+#include "transport/ofi/provider.hpp"
 #include "transport/ofi/queues.hpp"
 
 namespace grainfabric::transport::ofi {
@@ -47,6 +48,7 @@ Channel::Channel(std::shared_ptr<const Device> device, fi_info& info, fid_eq* ev
       name_(std::move(name)),
       user_(user),
       receive_depth_(receive_depth_of(*device_)),
+      shares_locks_(shares_locks(device_->capabilities().provider)),
       operations_(receive_depth_ + send_depth_of(*device_) + device_->capabilities().write_depth),
       buffers_(device_, receive_depth_ + send_depth_of(*device_), message_size_of(*device_)) {
   const std::size_t sends = send_depth_of(*device_);
@@ -57,6 +59,9 @@ Channel::Channel(std::shared_ptr<const Device> device, fi_info& info, fid_eq* ev
   vectors_.reserve(device_->capabilities().max_pieces);
   descriptors_.reserve(device_->capabilities().max_pieces);
   open_endpoint(info, events, addresses);
+  if (shares_locks_) {
+    BoundedLocks::lead_here(reinterpret_cast<const void*>(endpoint_.get()->rma->writemsg));
+  }
   post_receives(receive_depth_);
 }
 
@@ -116,7 +121,16 @@ Posted Channel::reject(const std::string& why) {
   return Posted::failed;
 }
 
-Posted Channel::conclude(ssize_t result, Operation* operation, const char* what) {
+bool Channel::lost_to(const BoundedLocks& locks) {
+  if (!locks.were_forced()) return false;
+  user_.channel_failed(Error(ErrorCode::disconnected,
+                             name_ + " died or was stopped while it held a lock of shared memory"));
+  return true;
+}
+
+Posted Channel::conclude(ssize_t result, Operation* operation, const char* what,
+                         const BoundedLocks& locks) {
+  if (lost_to(locks)) return Posted::failed;  // nobody knows what became of the operation
   if (result == 0) return Posted::ok;
   if (operation != nullptr) retire(*operation);
   if (result == -FI_EAGAIN) return Posted::again;
@@ -154,9 +168,10 @@ Posted Channel::write(std::span<const LocalPiece> pieces, std::uint64_t target_a
   message.rma_iov_count = 1;
   message.context = &operation->scratch;
   message.data = immediate.value_or(0);
+  const BoundedLocks locks(shares_locks_);
   const ssize_t result =
       fi_writemsg(endpoint_.get(), &message, FI_COMPLETION | (immediate ? FI_REMOTE_CQ_DATA : 0));
-  return conclude(result, operation, "Cannot write to");
+  return conclude(result, operation, "Cannot write to", locks);
 }
 
 Posted Channel::inject_write(std::span<const std::byte> data, std::uint64_t target_address,
@@ -164,11 +179,12 @@ Posted Channel::inject_write(std::span<const std::byte> data, std::uint64_t targ
   if (data.size() > device_->capabilities().max_inject) {
     return reject("An injected write that is too long");
   }
+  const BoundedLocks locks(shares_locks_);
   const ssize_t result = immediate ? fi_inject_writedata(endpoint_.get(), data.data(), data.size(),
                                                          *immediate, peer_, target_address, key)
                                    : fi_inject_write(endpoint_.get(), data.data(), data.size(),
                                                      peer_, target_address, key);
-  return conclude(result, nullptr, "Cannot write to");
+  return conclude(result, nullptr, "Cannot write to", locks);
 }
 
 Posted Channel::read(const LocalPiece& destination, std::uint64_t source_address, std::uint64_t key,
@@ -181,10 +197,11 @@ Posted Channel::read(const LocalPiece& destination, std::uint64_t source_address
   Operation* operation = operations_.take(Operation::Kind::transfer);
   if (operation == nullptr) return Posted::again;
   operation->user = context;
+  const BoundedLocks locks(shares_locks_);
   const ssize_t result =
       fi_read(endpoint_.get(), const_cast<std::byte*>(destination.data), destination.size,
               descriptor_of(destination), peer_, source_address, key, &operation->scratch);
-  return conclude(result, operation, "Cannot read from");
+  return conclude(result, operation, "Cannot read from", locks);
 }
 
 Posted Channel::send(std::span<const std::byte> head, std::span<const std::byte> body,
@@ -202,13 +219,15 @@ Posted Channel::send(std::span<const std::byte> head, std::span<const std::byte>
   operation->buffer = index;
   std::copy(head.begin(), head.end(), buffer.begin());
   std::copy(body.begin(), body.end(), buffer.begin() + static_cast<std::ptrdiff_t>(head.size()));
+  const BoundedLocks locks(shares_locks_);
   const ssize_t result = fi_send(endpoint_.get(), buffer.data(), size, buffers_.descriptor(), peer_,
                                  &operation->scratch);
-  return conclude(result, operation, "Cannot send to");
+  return conclude(result, operation, "Cannot send to", locks);
 }
 
 void Channel::try_inject(std::span<const std::byte> message) noexcept {
   if (message.size() > device_->capabilities().max_inject) return;
+  const BoundedLocks locks(shares_locks_);  // whatever becomes of it
   fi_inject(endpoint_.get(), message.data(), message.size(), peer_);
 }
 
@@ -218,6 +237,7 @@ void Channel::retire(Operation& operation) {
 }
 
 std::size_t Channel::drain(std::size_t limit) {
+  const BoundedLocks locks(shares_locks_);
   if (!unposted_.empty()) repost_receives();
   std::array<fi_cq_data_entry, kProgressBatch> entries;
   std::size_t served = 0;
@@ -238,6 +258,7 @@ std::size_t Channel::drain(std::size_t limit) {
     for (ssize_t i = 0; i < count; ++i) serve(entries[static_cast<std::size_t>(i)]);
     served += static_cast<std::size_t>(count);
   }
+  lost_to(locks);
   return served;
 }
 

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "transport/ofi/bounded_locks.hpp"
 #include "transport/ofi/device.hpp"
 #include "transport/ofi/fid.hpp"
 #include "transport/ofi/limits.hpp"
@@ -83,13 +84,17 @@ class Channel {
   void serve_failure();
   void retire(Operation& operation);
   /// What the return code of a post means; gives `operation` back unless it was accepted.
-  Posted conclude(ssize_t result, Operation* operation, const char* what);
+  Posted conclude(ssize_t result, Operation* operation, const char* what,
+                  const BoundedLocks& locks);
+  /// The connection is over if a lock had to be taken from the peer.
+  bool lost_to(const BoundedLocks& locks);
   Posted reject(const std::string& why);
 
   std::shared_ptr<const Device> device_;
   std::string name_;
   ChannelEvents& user_;
   const std::size_t receive_depth_;
+  const bool shares_locks_;
   Operations operations_;
   MessageBuffers buffers_;  // receives first, then sends
   std::vector<std::uint32_t> free_sends_;

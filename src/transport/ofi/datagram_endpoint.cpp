@@ -9,6 +9,7 @@
 
 #include "base/log.hpp"
 #include "transport/ofi/address.hpp"
+#include "transport/ofi/bounded_locks.hpp"
 #include "transport/ofi/error.hpp"
 #include "transport/ofi/provider.hpp"
 #include "transport/ofi/shm_leftovers.hpp"
@@ -81,6 +82,7 @@ void DatagramEndpoint::insert(const Address& peer) {
                   "Connect to the address that the target gives now.");
     }
   }
+  const BoundedLocks locks(shares_locks(device().capabilities().provider));
   fi_addr_t entry = FI_ADDR_UNSPEC;
   const int inserted =
       fi_av_insert(objects_->addresses.get(), peer.bytes.data(), 1, &entry, 0, nullptr);
@@ -96,6 +98,7 @@ void DatagramEndpoint::insert(const Address& peer) {
 
 void DatagramEndpoint::close() noexcept {
   if (!objects_) return;
+  const BoundedLocks locks(shares_locks(device().capabilities().provider));
   if (peer_ != FI_ADDR_UNSPEC) {
     // Several providers never tell that a peer went (measured on 1.17: shm, and rxm at the side
     // that was connected to), so that this side says it.

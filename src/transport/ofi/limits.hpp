@@ -29,4 +29,8 @@ inline constexpr int kKeyAttempts = 8;
 /// 40 ms that rxm takes to connect, long enough to cost nothing.
 inline constexpr std::chrono::milliseconds kRetryPause{2};
 
+/// How long another process may hold a lock that it shares with this one. shm copies a piece of a
+/// grain under it (100 us); one that is not scheduled for longer than this loses its connection.
+inline constexpr std::chrono::seconds kLockPatience{1};
+
 }  // namespace grainfabric::transport::ofi

@@ -42,6 +42,12 @@ constexpr bool shares_memory_in_process(std::string_view provider) {
   return provider == "shm";
 }
 
+/// Whether endpoints of two processes share locks, which one that is killed never releases (see
+/// BoundedLocks).
+constexpr bool shares_locks(std::string_view provider) {
+  return provider == "shm";
+}
+
 /// Whether endpoints have addresses that a local IP address chooses.
 constexpr bool has_ip_address(std::string_view provider) {
   return provider != "shm" && provider != "efa";
