@@ -5,17 +5,12 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
-#include <variant>
 
 #include "base/histogram.hpp"
-#include "session/incoming_grain.hpp"
+#include "session/incoming.hpp"
 #include "session/stats.hpp"
-#include "session/stream_event.hpp"
 
 namespace grainfabric {
-
-/// What a target hands to its streaming thread, in the order of the stream.
-using Incoming = std::variant<IncomingGrain, StreamEvent>;
 
 /// Where a target's loop thread meets its streaming thread. Everything is guarded by `mutex`.
 struct Inbox {

@@ -2,21 +2,19 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 
 #include "base/error.hpp"
 #include "base/event_loop.hpp"
 #include "base/export.hpp"
-#include "memory/region.hpp"
-#include "session/grain.hpp"
-#include "session/outgoing_lane.hpp"
-#include "session/protocol.hpp"
+#include "session/outgoing_grain.hpp"
 #include "session/stats.hpp"
 #include "session/stream_event.hpp"
-#include "transfer/rail.hpp"
+#include "session/terms.hpp"
+#include "transfer/rail_options.hpp"
 
 namespace grainfabric {
 
@@ -45,13 +43,6 @@ class InitiatorEvents {
 
  protected:
   ~InitiatorEvents() = default;
-};
-
-struct OutgoingGrain {
-  GrainInfo info;                        ///< sequence and sent_tai are the engine's to set.
-  std::span<const std::byte> metadata;   ///< Copied by push(). At most kMaxMetadata.
-  std::span<const PayloadPart> payload;  ///< Unchanged until `release`. At most kMaxCapacity.
-  Release release;
 };
 
 /// The sending end of a grain stream. Finds its target, keeps the session alive, and writes grains

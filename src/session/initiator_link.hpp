@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <memory>
-#include <random>
 #include <string>
 #include <variant>
-#include <vector>
 
 #include "base/event_loop.hpp"
 #include "message/channel.hpp"
+#include "session/backoff.hpp"
+#include "session/dial.hpp"
 #include "session/gate.hpp"
 #include "session/initiator.hpp"
-#include "session/outgoing_lane.hpp"
+#include "session/offers.hpp"
+#include "session/outgoing_session.hpp"
 #include "session/protocol.hpp"
 
 namespace grainfabric {
 
-/// The loop-thread half of an initiator: connects, shakes hands, keeps lanes, notices losses, and
+/// The loop-thread half of an initiator: dials, shakes hands, has a session, and when that is lost
 /// comes back. Its states are the alternatives of State; loop thread only.
 class InitiatorLink final : public std::enable_shared_from_this<InitiatorLink>,
+                            public Dial::Events,
                             public ChannelEvents,
-                            public OutgoingLane::Events {
+                            public OutgoingSession::Events {
  public:
   InitiatorLink(EventLoop& loop, InitiatorOptions options, std::shared_ptr<Gate> gate,
                 InitiatorEvents& events);
@@ -34,9 +35,8 @@ class InitiatorLink final : public std::enable_shared_from_this<InitiatorLink>,
   void finish();
   /// Ends the stream for good, with an error.
   void fail(const Error& error);
-  /// Takes Gate::submissions.
+  /// As OutgoingSession; without a session there is nothing to do.
   void take_submissions();
-  /// Asks for a new epoch if Gate::wanted_capacity exceeds the current one's.
   void follow_wanted_capacity();
 
  private:
@@ -45,65 +45,56 @@ class InitiatorLink final : public std::enable_shared_from_this<InitiatorLink>,
     EventLoop::Source timer;
   };
   struct Connecting {
-    GObjectPtr<GCancellable> cancellable;
-    EventLoop::Source deadline;
+    std::unique_ptr<Dial> dial;
   };
   struct Greeting {  // HELLO is sent
     std::unique_ptr<Channel> channel;
     EventLoop::Source deadline;
   };
   struct Open {
-    // Destroyed from the bottom: lanes before what they borrow.
-    std::unique_ptr<Channel> channel;
-    std::unique_ptr<transport::Domain> domain;
-    std::unique_ptr<Registrations> registrations;
-    std::vector<std::shared_ptr<OutgoingLane>> retired;  // may still have writes in flight
-    std::shared_ptr<OutgoingLane> lane;                  // in use
-    std::shared_ptr<OutgoingLane> next;                  // asked for or connecting
-    std::size_t next_capacity = 0;
-    std::uint64_t epochs = 0;
-    EventLoop::Source heartbeat;
-    EventLoop::Source next_deadline;
-    std::chrono::steady_clock::time_point last_heard;
-    std::chrono::steady_clock::time_point last_progress;
+    std::unique_ptr<OutgoingSession> session;
   };
   using State = std::variant<Idle, Waiting, Connecting, Greeting, Open>;
 
   void connect();
-  static void on_socket(GObject* client, GAsyncResult* result, gpointer attempt);
-  void greet(GObjectPtr<GSocketConnection> connection);
+  void limit_wait(const std::string& what, const std::string& remedy);
   void wait_and_retry(const Error& reason);
   void lose(const Error& reason);
   void lose_and_retry(const Error& reason);
   void leave_state();
+  /// Begins again without the transport in use; false if there is no other to try.
+  bool try_next_transport(const Error& reason);
+
+  void on_dialled(GObjectPtr<GSocketConnection> connection) override;
+  void on_dial_failed(const Error& reason) override { wait_and_retry(reason); }
 
   void on_message(std::uint16_t type, GVariant* fields) override;
   void on_channel_closed(const Error& reason) override;
   void on_welcome(const protocol::Welcome& welcome);
   void on_refuse(const protocol::Refuse& refuse);
-  void on_ring(const protocol::Ring& ring);
-  void on_status(const protocol::Status& status);
-  void on_heartbeat();
 
-  void on_lane_ready(OutgoingLane& lane) override;
-  void on_lane_failed(OutgoingLane& lane, const Error& reason) override;
-  void on_slot_writable(OutgoingLane& lane, std::uint16_t slot) override;
-  void on_arrived(OutgoingLane& lane, std::uint64_t sequence) override;
-  void on_lane_progress() override;
+  void on_session_serves() override { backoff_.reset(); }
+  void on_session_lost(const Error& reason) override { lose_and_retry(reason); }
+  void on_transport_failed(const Error& reason) override;
 
-  [[nodiscard]] std::string target() const;
+  /// Null without one.
+  [[nodiscard]] OutgoingSession* session() const noexcept;
+  /// Throws Error(protocol) without one.
+  [[nodiscard]] OutgoingSession& session_for(const char* message) const;
 
   EventLoop& loop_;
   const InitiatorOptions options_;
+  const std::string target_;
   const std::shared_ptr<Gate> gate_;
   InitiatorEvents& events_;
   const Token stream_ = Token::random();
   State state_;
+  Offers offers_;
+  std::string provider_;  // agreed on last
   EventLoop::Source give_up_;
   std::string last_complaint_;
   std::string last_failure_ = "nobody answered";
-  std::minstd_rand random_;
-  std::chrono::milliseconds backoff_;
+  Backoff backoff_;
   bool had_session_ = false;
   bool leaving_ = false;
   bool finished_ = false;

@@ -5,32 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/event_loop.hpp"
 #include "memory/region.hpp"
-#include "session/grain.hpp"
+#include "session/outgoing_grain.hpp"
 #include "session/protocol.hpp"
 #include "transfer/rail.hpp"
 #include "transfer/registrations.hpp"
 #include "transport/transport.hpp"
 
 namespace grainfabric {
-
-/// A contiguous part of a grain's payload. `region` is where it lies, if it is memory of ours.
-struct PayloadPart {
-  std::span<const std::byte> bytes;
-  std::shared_ptr<Region> region;
-};
-
-/// Called once when the engine no longer needs the memory of a grain. On the loop thread.
-struct Release {
-  void (*call)(void* owner) = nullptr;
-  void* owner = nullptr;
-  void operator()() const {
-    if (call != nullptr) call(owner);
-  }
-};
 
 class OutgoingLane;
 

@@ -49,6 +49,7 @@ GlibPtr<GVariant> Hello::encode() const {
       .add("host", host)
       .add("software", software)
       .add("offers", offers)
+      .add("passed-over", passed_over)
       .add("next-sequence", next_sequence)
       .finish();
 }
@@ -64,6 +65,7 @@ Hello Hello::decode(GVariant* fields) {
   hello.software = bounded(reader.text("software"));
   hello.offers = reader.texts("offers");
   if (hello.offers.size() > kMaxOffers) hello.offers.resize(kMaxOffers);
+  hello.passed_over = bounded(reader.text("passed-over", ""));
   hello.next_sequence = reader.number_within("next-sequence", 1, UINT64_MAX - 1);
   return hello;
 }
@@ -92,13 +94,17 @@ Welcome Welcome::decode(GVariant* fields) {
 }
 
 GlibPtr<GVariant> Refuse::encode() const {
-  return FieldWriter().add("code", std::string(to_string(code))).add("text", text).finish();
+  return FieldWriter()
+      .add("code", std::string(to_string(code)))
+      .add("text", text)
+      .add("provider", provider)
+      .finish();
 }
 
 Refuse Refuse::decode(GVariant* fields) {
   const FieldReader reader(fields, "REFUSE");
   return {error_code_from_string(reader.text("code")),
-          bounded(reader.text("text", "no reason given"))};
+          bounded(reader.text("text", "no reason given")), bounded(reader.text("provider", ""))};
 }
 
 GlibPtr<GVariant> Config::encode() const {

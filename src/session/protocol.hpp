@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "base/glib_ptr.hpp"
 #include "base/token.hpp"
 #include "session/stream_event.hpp"
+#include "session/terms.hpp"  // IWYU pragma: export
 #include "transfer/rail.hpp"
 #include "transport/transport.hpp"
 
@@ -28,22 +28,6 @@
 namespace grainfabric::protocol {
 
 inline constexpr std::uint64_t kVersion = 1;
-inline constexpr std::uint16_t kDefaultPort = 20886;
-
-/// Interval of HEARTBEAT and STATUS.
-inline constexpr std::chrono::milliseconds kHeartbeat{500};
-/// A peer silent for this long is dead: ten heartbeats, so that one stalled scheduler does not
-/// end a session; three of six libfabric providers hide a death for ever.
-inline constexpr std::chrono::milliseconds kSilence{5000};
-/// Each step of a handshake: generous for a name server's or a ring registration's second.
-inline constexpr std::chrono::milliseconds kHandshakeStep{5000};
-/// Written grains that neither complete nor arrive for this long: keys gone stale, or a provider
-/// that hides a failure.
-inline constexpr std::chrono::milliseconds kStall{5000};
-/// How long a side that leaves waits for grains in flight to arrive.
-inline constexpr std::chrono::milliseconds kFarewell{1000};
-/// Events that an initiator may have on their way before the target's pipeline has taken them.
-inline constexpr std::uint64_t kEventWindow = 256;
 
 enum class Type : std::uint16_t {
   hello = 1,
@@ -57,6 +41,10 @@ enum class Type : std::uint16_t {
   status = 9,
   bye = 10,
 };
+/// As frames carry it.
+constexpr std::uint16_t number(Type type) {
+  return static_cast<std::uint16_t>(type);
+}
 
 struct Hello {
   std::uint64_t version = kVersion;
@@ -65,6 +53,7 @@ struct Hello {
   std::string host;
   std::string software;
   std::vector<std::string> offers;  ///< Providers, best first.
+  std::string passed_over;          ///< Which it does not offer although it could, and why.
   std::uint64_t next_sequence = 1;
   [[nodiscard]] GlibPtr<GVariant> encode() const;
   static Hello decode(GVariant* fields);
@@ -84,6 +73,7 @@ struct Welcome {
 struct Refuse {
   ErrorCode code = ErrorCode::refused;
   std::string text;
+  std::string provider;  ///< The transport that is the reason, where it is one.
   [[nodiscard]] GlibPtr<GVariant> encode() const;
   static Refuse decode(GVariant* fields);
 };

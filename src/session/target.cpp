@@ -151,7 +151,7 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
   const auto& table = transport::Table::shared();
   const auto own = transport::offers(options_.provider, table.providers());
   const auto common = transport::common_providers(own, hello.offers);
-  std::string passed_over;
+  std::string passed_over = hello.passed_over;
   for (const std::string& provider : common) {
     try {
       transport::DomainOptions options;

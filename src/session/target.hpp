@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,9 +11,9 @@
 #include "base/error.hpp"
 #include "base/event_loop.hpp"
 #include "base/export.hpp"
-#include "session/inbox.hpp"
-#include "session/protocol.hpp"
+#include "session/incoming.hpp"
 #include "session/stats.hpp"
+#include "session/terms.hpp"
 
 namespace grainfabric {
 

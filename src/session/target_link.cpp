@@ -14,10 +14,6 @@ namespace {
 /// initiator runs out of capacities before it gets here.
 constexpr std::size_t kMostLanes = 64;
 
-std::uint16_t number(protocol::Type type) {
-  return static_cast<std::uint16_t>(type);
-}
-
 }  // namespace
 
 TargetLink::TargetLink(EventLoop& loop, GObjectPtr<GSocketConnection> connection,
@@ -157,8 +153,9 @@ void TargetLink::on_config(const protocol::Config& config) {
     note_credits();
   } catch (const Error& error) {
     // The initiator learns why, and decides; here it is a warning.
-    channel_->send(number(protocol::Type::refuse),
-                   protocol::Refuse{error.code(), error.what()}.encode());
+    protocol::Refuse refusal{error.code(), error.what(), {}};
+    if (error.code() != ErrorCode::no_memory) refusal.provider = domain_->capabilities().provider;
+    channel_->send(number(protocol::Type::refuse), refusal.encode());
     owner_.on_refused(*this, error);
   }
 }

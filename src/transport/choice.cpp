@@ -2,27 +2,61 @@
 #include "transport/choice.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <sstream>
+#include <string_view>
 
 namespace grainfabric::transport {
 namespace {
 
-/// Hardware first; see src/README.md for what was measured.
-constexpr const char* kAutomatic[] = {"efa", "verbs", "tcp"};
+/// Hardware first, rdma-core before libfabric over it; see src/README.md for what was measured.
+constexpr const char* kAutomatic[] = {"efa", "verbs", "ofi:verbs", "tcp"};
+
+/// Transports of our own, whose names libfabric uses for others.
+constexpr const char* kOwn[] = {"verbs", "udp"};
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// "ofi:tcp" is plain "tcp" to the transports; "ofi:verbs" stays what it is.
+std::string canonical(const std::string& name, const std::vector<std::string>& available) {
+  constexpr std::string_view kFamily = "ofi:";
+  if (!name.starts_with(kFamily) || contains(available, name)) return name;
+  const std::string plain = name.substr(kFamily.size());
+  const bool is_own = std::find(std::begin(kOwn), std::end(kOwn), plain) != std::end(kOwn);
+  return contains(available, plain) && !is_own ? plain : name;
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> names;
+  std::istringstream stream(list);
+  for (std::string name; std::getline(stream, name, ',');) {
+    const std::size_t first = name.find_first_not_of(' ');
+    if (first == std::string::npos) continue;
+    names.push_back(name.substr(first, name.find_last_not_of(' ') - first + 1));
+  }
+  return names;
 }
 
 }  // namespace
 
 std::vector<std::string> offers(const std::string& wanted,
                                 const std::vector<std::string>& available) {
-  constexpr char kPrefix[] = "ofi:";
-  if (wanted.rfind(kPrefix, 0) == 0) return {wanted.substr(sizeof kPrefix - 1)};
-  if (!wanted.empty() && wanted != "auto") return {wanted};
   std::vector<std::string> names;
-  for (const char* name : kAutomatic) {
-    if (contains(available, name)) names.emplace_back(name);
+  const auto add = [&](const std::string& name) {
+    if (!contains(names, name)) names.push_back(name);
+  };
+  std::vector<std::string> asked = split(wanted);
+  if (asked.empty()) asked.emplace_back("auto");
+  for (const std::string& name : asked) {
+    if (name != "auto") {
+      add(canonical(name, available));
+      continue;
+    }
+    for (const char* automatic : kAutomatic) {
+      if (contains(available, automatic)) add(automatic);
+    }
   }
   return names;
 }

@@ -15,7 +15,8 @@
 namespace grainfabric::transport {
 namespace {
 
-constexpr const char* kModules[] = {"ofi"};
+// "verbs" first: what it opens itself is not left to libfabric.
+constexpr const char* kModules[] = {"verbs", "ofi"};
 
 std::vector<std::string> module_folders() {
   std::vector<std::string> folders;

@@ -21,6 +21,8 @@ inline constexpr int kSlowdown = 1;
 
 using namespace std::chrono_literals;
 inline constexpr std::chrono::milliseconds kPatience = 10s * kSlowdown;
+/// "At once", on a machine that does other things too.
+inline constexpr std::chrono::milliseconds kAtOnce = 200ms * kSlowdown;
 
 /// Waits until `condition` holds; returns whether it does.
 template <typename Condition>
@@ -31,6 +33,14 @@ bool eventually(Condition condition, std::chrono::milliseconds limit = kPatience
     std::this_thread::sleep_for(1ms);
   }
   return true;
+}
+
+/// How long `what` takes.
+template <typename What>
+std::chrono::steady_clock::duration time_of(What what) {
+  const auto begin = std::chrono::steady_clock::now();
+  what();
+  return std::chrono::steady_clock::now() - begin;
 }
 
 }  // namespace grainfabric::test

@@ -11,18 +11,9 @@ constexpr std::size_t kSlots = 4;  // of test::to()
 
 /// Long enough that a push which does not wait would have returned.
 constexpr auto kWhile = 50ms;
-/// "At once", on a machine that does other things too.
-constexpr auto kAtOnce = 200ms * kSlowdown;
 
-class SessionCredit : public OverProviders {
+class SessionCredit : public PairOverProviders {
  protected:
-  void SetUp() override {
-    OverProviders::SetUp();
-    if (IsSkipped()) return;
-    receiver_ = std::make_unique<Receiver>(with_provider(GetParam()));
-    sender_ = std::make_unique<Sender>(to(*receiver_, GetParam()));
-    (*sender_)->start();
-  }
   /// Takes and keeps as many grains as there are slots.
   void hold_all() {
     for (std::size_t i = 0; i < kSlots; ++i) {
@@ -33,8 +24,6 @@ class SessionCredit : public OverProviders {
     }
   }
 
-  std::unique_ptr<Receiver> receiver_;
-  std::unique_ptr<Sender> sender_;
   std::vector<IncomingGrain> held_;
 };
 OVER_PROVIDERS(SessionCredit);
@@ -115,25 +104,15 @@ TEST_P(SessionCredit, the_end_of_the_target_turns_a_wait_for_credit_into_one_for
   std::thread pusher([&] { EXPECT_EQ(sender_->push(), PushResult::accepted); });
   const std::uint16_t port = (*receiver_)->port();
   receiver_->end();
-  TargetOptions options = with_provider(GetParam());
-  options.port = port;
-  Receiver second(options);
+  Receiver second(with_provider(GetParam(), port));
   EXPECT_TRUE(next_is(second, kSlots + 1));
   pusher.join();
   for (const IncomingGrain& grain : held_) EXPECT_TRUE(is_whole(grain));
 }
 
-/// What does not depend on the provider.
-class Waits : public testing::Test {
- protected:
-  static std::chrono::steady_clock::duration time_of(const std::function<void()>& what) {
-    const auto begin = std::chrono::steady_clock::now();
-    what();
-    return std::chrono::steady_clock::now() - begin;
-  }
-};
+// What does not depend on the provider.
 
-TEST_F(Waits, flushing_breaks_the_wait_for_a_peer) {
+TEST(Waits, flushing_breaks_the_wait_for_a_peer) {
   Sender sender(to(free_port()));
   sender->start();
   std::thread pusher([&] { EXPECT_EQ(sender.push(), PushResult::flushing); });
@@ -145,7 +124,7 @@ TEST_F(Waits, flushing_breaks_the_wait_for_a_peer) {
             kAtOnce);
 }
 
-TEST_F(Waits, without_a_peer_a_sender_may_drop_instead) {
+TEST(Waits, without_a_peer_a_sender_may_drop_instead) {
   Sender sender(to(free_port()));
   sender->start();
   EXPECT_EQ(sender.push({}, {.wait_for_peer = false}), PushResult::dropped);
@@ -154,7 +133,7 @@ TEST_F(Waits, without_a_peer_a_sender_may_drop_instead) {
   EXPECT_EQ(sender->stats().grains + sender->stats().lost, 0U);
 }
 
-TEST_F(Waits, flushing_breaks_pop_at_once_and_what_waited_is_gone) {
+TEST(Waits, flushing_breaks_pop_at_once_and_what_waited_is_gone) {
   Receiver receiver;
   Sender sender(to(receiver));
   sender->start();
@@ -176,18 +155,18 @@ TEST_F(Waits, flushing_breaks_pop_at_once_and_what_waited_is_gone) {
   EXPECT_EQ(receiver->stats().grains, 21U);
 }
 
-TEST_F(Waits, pop_returns_with_nothing_when_its_time_is_over) {
+TEST(Waits, pop_returns_with_nothing_when_its_time_is_over) {
   Receiver receiver;
   EXPECT_GE(time_of([&] { EXPECT_FALSE(receiver->pop(30ms)); }), 29ms);
 }
 
-TEST_F(Waits, drain_without_a_session_does_not_wait) {
+TEST(Waits, drain_without_a_session_does_not_wait) {
   Sender sender(to(free_port()));
   sender->start();
   EXPECT_LT(time_of([&] { EXPECT_FALSE(sender->drain(kPatience)); }), kAtOnce);
 }
 
-TEST_F(Waits, events_wait_for_a_target_that_takes_none_and_flushing_breaks_that_too) {
+TEST(Waits, events_wait_for_a_target_that_takes_none_and_flushing_breaks_that_too) {
   Receiver receiver;
   Sender sender(to(receiver));
   sender->start();
@@ -211,7 +190,7 @@ TEST_F(Waits, events_wait_for_a_target_that_takes_none_and_flushing_breaks_that_
   EXPECT_EQ(receiver.pop_event(), "after");
 }
 
-TEST_F(Waits, a_flood_of_events_flows_through_a_target_that_takes_them) {
+TEST(Waits, a_flood_of_events_flows_through_a_target_that_takes_them) {
   Receiver receiver;
   Sender sender(to(receiver));
   sender->start();
@@ -223,7 +202,7 @@ TEST_F(Waits, a_flood_of_events_flows_through_a_target_that_takes_them) {
   pusher.join();
 }
 
-TEST_F(Waits, the_target_may_decide_the_length_of_the_ring) {
+TEST(Waits, the_target_may_decide_the_length_of_the_ring) {
   TargetOptions options = local();
   options.slots = 7;
   Receiver receiver(options);

@@ -253,8 +253,8 @@ inline InitiatorOptions to(std::uint16_t port, const std::string& provider = "tc
 inline InitiatorOptions to(Receiver& receiver, const std::string& provider = "tcp") {
   return to(receiver->port(), provider);
 }
-inline TargetOptions with_provider(const std::string& provider) {
-  TargetOptions options = local();
+inline TargetOptions with_provider(const std::string& provider, std::uint16_t port = 0) {
+  TargetOptions options = local(port);
   options.provider = provider;
   return options;
 }
@@ -263,6 +263,17 @@ inline TargetOptions with_provider(const std::string& provider) {
 inline std::uint16_t free_port() {
   Receiver receiver;
   return receiver->port();
+}
+
+/// Joins a thread that waits for what `meanwhile` does, again and again.
+inline void join_while(std::thread& thread, const std::function<void()>& meanwhile) {
+  std::atomic<bool> joined{false};
+  std::thread joiner([&] {
+    thread.join();
+    joined = true;
+  });
+  while (!joined) meanwhile();
+  joiner.join();
 }
 
 /// Tests that hold for every provider of this host.
@@ -274,6 +285,20 @@ class OverProviders : public testing::TestWithParam<const char*> {
       GTEST_SKIP() << GetParam() << " is not available on this host";
     }
   }
+};
+/// … and need no more than one pair of ends, the sender started.
+class PairOverProviders : public OverProviders {
+ protected:
+  void SetUp() override {
+    OverProviders::SetUp();
+    if (IsSkipped()) return;
+    receiver_ = std::make_unique<Receiver>(with_provider(GetParam()));
+    sender_ = std::make_unique<Sender>(to(*receiver_, GetParam()));
+    (*sender_)->start();
+  }
+
+  std::unique_ptr<Receiver> receiver_;
+  std::unique_ptr<Sender> sender_;
 };
 inline std::string provider_name(const testing::TestParamInfo<const char*>& info) {
   std::string name = info.param;

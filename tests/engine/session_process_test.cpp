@@ -9,6 +9,7 @@
 #include <set>
 
 #include "raw_peer.hpp"
+#include "session/protocol.hpp"
 #include "session_pair.hpp"
 
 extern char** environ;
@@ -124,11 +125,7 @@ TEST_P(SessionProcess, a_target_killed_in_mid_stream_again_and_again_leaves_no_g
     }
   }
   // The last one lives, so that everything after the last kill arrives.
-  Receiver receiver([&] {
-    TargetOptions options = with_provider(GetParam());
-    options.port = port;
-    return options;
-  }());
+  Receiver receiver(with_provider(GetParam(), port));
   for (int n = 0; n < 10; ++n) {
     const auto grain = receiver.pop_grain();
     ASSERT_TRUE(grain);
@@ -137,15 +134,9 @@ TEST_P(SessionProcess, a_target_killed_in_mid_stream_again_and_again_leaves_no_g
     EXPECT_TRUE(arrived.insert(grain->info.sequence).second);
   }
   stop = true;
-  std::atomic<bool> joined{false};
-  std::thread joiner([&] {
-    pusher.join();
-    joined = true;
-  });
-  while (!joined) {
+  join_while(pusher, [&] {
     if (const auto grain = receiver.pop_grain(10ms)) arrived.insert(grain->info.sequence);
-  }
-  joiner.join();
+  });
   ASSERT_TRUE(sender->drain(kPatience));
   while (const auto grain = receiver.pop_grain(0ms)) arrived.insert(grain->info.sequence);
   const Stats stats = sender->stats();
@@ -227,7 +218,7 @@ TEST(Silence, whoever_says_nothing_or_no_more_is_given_up_in_time) {
   hello.stream = hello.instance = Token::random();
   hello.offers = {"tcp"};
   RawPeer greeting(receiver->port());  // says HELLO and then nothing
-  greeting.say(static_cast<std::uint16_t>(Type::hello), hello.encode());
+  greeting.say(number(Type::hello), hello.encode());
   RawListener listener;  // accepts and never answers HELLO
   Sender sender(to(listener.port()));
   sender->start();

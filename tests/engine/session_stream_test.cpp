@@ -8,19 +8,7 @@ namespace {
 using namespace test;
 using PushResult = Initiator::PushResult;
 
-class SessionStream : public OverProviders {
- protected:
-  void SetUp() override {
-    OverProviders::SetUp();
-    if (IsSkipped()) return;
-    receiver_ = std::make_unique<Receiver>(with_provider(GetParam()));
-    sender_ = std::make_unique<Sender>(to(*receiver_, GetParam()));
-    (*sender_)->start();
-  }
-
-  std::unique_ptr<Receiver> receiver_;
-  std::unique_ptr<Sender> sender_;
-};
+class SessionStream : public PairOverProviders {};
 OVER_PROVIDERS(SessionStream);
 
 TEST_P(SessionStream, grains_arrive_whole_and_in_order) {

@@ -22,7 +22,8 @@ bool promises_order(const fi_info& info, std::size_t max_write) {
 
 Capabilities capabilities_of(const fi_info& info) {
   Capabilities can;
-  can.provider = info.fabric_attr->prov_name;
+  const std::string provider = info.fabric_attr->prov_name;
+  can.provider = public_name(provider);
   can.interface = info.domain_attr->name;
   can.max_write = std::min<std::size_t>(info.ep_attr->max_msg_size, kMaxWrite);
   can.max_inject = info.tx_attr->inject_size;
@@ -31,7 +32,7 @@ Capabilities capabilities_of(const fi_info& info) {
   can.max_send = std::min<std::size_t>(info.ep_attr->max_msg_size - overhead, kMaxMessage);
   can.max_pieces = std::max<std::size_t>(info.tx_attr->iov_limit, 1);
   can.write_depth = std::clamp<std::size_t>(info.tx_attr->size, 1, kMaxWriteDepth);
-  can.ordered = keeps_order(can.provider) && promises_order(info, can.max_write);
+  can.ordered = keeps_order(provider) && promises_order(info, can.max_write);
   can.local_registration = (info.domain_attr->mr_mode & FI_MR_LOCAL) != 0;
   return can;
 }
@@ -39,9 +40,10 @@ Capabilities capabilities_of(const fi_info& info) {
 }  // namespace
 
 Device::Device(const DomainOptions& options)
-    : info_(choose(options.provider, options.local_address)),
-      is_bound_(!options.local_address.empty() && has_ip_address(options.provider)),
-      sleeps_(sleeps_on_descriptor(options.provider)),
+    : provider_(libfabric_name(options.provider)),
+      info_(choose(provider_, options.local_address)),
+      is_bound_(!options.local_address.empty() && has_ip_address(provider_)),
+      sleeps_(sleeps_on_descriptor(provider_)),
       name_(options.provider + " on " + info_->domain_attr->name),
       address_format_(format_name(info_->addr_format, info_->src_addr, info_->src_addrlen)),
       capabilities_(capabilities_of(*info_)) {

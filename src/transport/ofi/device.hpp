@@ -44,6 +44,7 @@ class Device {
   [[nodiscard]] bool sleeps() const noexcept { return sleeps_; }
 
  private:
+  std::string provider_;  // libfabric's name
   Info info_;
   bool is_bound_ = false;
   bool sleeps_ = false;

@@ -62,8 +62,8 @@ std::vector<std::string> find_providers() {
     }
   }
   const auto rank = [](const std::string& name) {
-    constexpr const char* kFirst[] = {"efa", "verbs", "tcp", "tcp;ofi_rxm", "shm"};
-    return std::find(std::begin(kFirst), std::end(kFirst), name) - std::begin(kFirst);
+    return std::find(std::begin(kPlainNames), std::end(kPlainNames), name) -
+           std::begin(kPlainNames);
   };
   std::sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
     return rank(a) != rank(b) ? rank(a) < rank(b) : a < b;

@@ -18,8 +18,9 @@ using Info = std::unique_ptr<fi_info, FreeInfo>;
 /// A deep copy, without its successors in the list. Throws Error (no_memory).
 Info duplicate(const fi_info& info);
 
-/// Names of all providers with what Domain needs, RDMA first, then by name. Asked of libfabric once
-/// a process: verbs devices are enumerated once anyway, one plugged in later needs a restart.
+/// libfabric's names of all providers with what Domain needs, RDMA first, then by name. Asked of
+/// libfabric once a process: verbs devices are enumerated once anyway, one plugged in later needs a
+/// restart.
 const std::vector<std::string>& provider_names();
 
 /// The offer of `provider` to open, on the interface that holds `local_address` (numeric, may be

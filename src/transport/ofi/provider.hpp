@@ -1,11 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <iterator>
+#include <string>
 #include <string_view>
 
 /// What is known of libfabric's providers by name, beyond what they say of themselves. Each line
 /// was seen on libfabric 1.17 and can go when a later one tells the truth. Any thread.
 namespace grainfabric::transport::ofi {
+
+/// Providers that `provider=` takes by libfabric's name, RDMA first. The others are "ofi:NAME", so
+/// that "verbs" and "udp" can be transports of our own.
+inline constexpr std::string_view kPlainNames[] = {"efa", "tcp", "tcp;ofi_rxm", "shm"};
+inline constexpr std::string_view kFamily = "ofi:";
+
+/// What the engine calls libfabric's `provider`, and back.
+inline std::string public_name(std::string_view provider) {
+  const bool plain =
+      std::find(std::begin(kPlainNames), std::end(kPlainNames), provider) != std::end(kPlainNames);
+  return std::string(plain ? "" : kFamily) + std::string(provider);
+}
+inline std::string libfabric_name(std::string_view name) {
+  return std::string(name.starts_with(kFamily) ? name.substr(kFamily.size()) : name);
+}
 
 /// Whether the completion queue's descriptor really sleeps when idle and wakes for data.
 /// False: net's descriptor stays readable and burns a core, sockets' threads spin whatever one

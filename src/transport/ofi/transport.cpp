@@ -4,6 +4,7 @@
 #include "transport/ofi/connected_endpoint.hpp"
 #include "transport/ofi/datagram_endpoint.hpp"
 #include "transport/ofi/info.hpp"
+#include "transport/ofi/provider.hpp"
 #include "transport/ofi/registration.hpp"
 
 /// The transport over libfabric, and the module's one symbol.
@@ -45,7 +46,11 @@ class OfiDomain final : public Domain {
 
 class OfiTransport final : public Transport {
  public:
-  [[nodiscard]] std::vector<std::string> providers() const override { return provider_names(); }
+  [[nodiscard]] std::vector<std::string> providers() const override {
+    std::vector<std::string> names;
+    for (const std::string& provider : provider_names()) names.push_back(public_name(provider));
+    return names;
+  }
   std::unique_ptr<Domain> open(const DomainOptions& options) override {
     return std::make_unique<OfiDomain>(options);
   }
