@@ -4,6 +4,7 @@
 #include <gst/allocators/gstfdmemory.h>
 #include <gst/gst.h>
 
+#include <functional>
 #include <memory>
 
 #include "memory/region.hpp"
@@ -27,6 +28,11 @@ GstFabricAllocator* gst_fabric_allocator_new(std::shared_ptr<grainfabric::Region
 /// everything shared from it keeps it alive.
 GstMemory* gst_fabric_allocator_slot(GstFabricAllocator* allocator, gsize offset, gsize capacity,
                                      gsize size);
+
+/// Where copies of this allocator's memories go: `place` gives a memory of `size` bytes to copy
+/// into, without waiting for one, or null for system memory. Any thread; set before the first use.
+void gst_fabric_allocator_place_copies(GstFabricAllocator* allocator,
+                                       std::function<GstMemory*(gsize size)> place);
 
 /// The region that `memory` lies in, or null if it is no memory of these allocators.
 std::shared_ptr<grainfabric::Region> gst_fabric_memory_region(GstMemory* memory);

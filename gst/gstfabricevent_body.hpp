@@ -4,22 +4,24 @@
 /// The names of events and what their bodies hold. A body is an a{sv}, little-endian, in normal
 /// form; a reader ignores a key that it does not know.
 ///
-/// | name                            | sticky | keys |
-/// |---------------------------------|--------|----------------------------------------------------|
-/// | stream-start                    | yes    | stream-id s, flags u, group-id u (if it has one) |
-/// | caps                            | yes    | caps (gstfabricvalue.hpp) | | segment | yes    |
-/// format s (nick), flags u, rate d, applied-rate d,  | |                                 | | base,
-/// offset, start, stop, time, position and      | |                                 |        |
-/// duration t                                         | | tag:stream, tag:global          | yes |
-/// tags (gstfabricvalue.hpp); pads keep one of each   | | toc:current, toc:global         | yes |
-/// updated b, entries av, tags (if it has any)        | | eos                             | yes | |
-/// | custom-downstream-sticky:<name> | yes    | structure, whose name is <name> | |
-/// custom-downstream, custom-both  | no     | structure (if it has one)                          |
-/// | custom-upstream                 | no     | structure (if it has one) | | gap | no     |
-/// timestamp t, duration t, flags u                   | | segment-done                    | no |
-/// format s (nick), position x                        | | stream-group-done               | no |
-/// group-id u                                         | | instant-rate-change             | no |
-/// rate d, flags u                                    | | reconfigure                     | no | |
+/// | name                            | sticky | keys                                              |
+/// |---------------------------------|--------|---------------------------------------------------|
+/// | stream-start                    | yes    | stream-id s, flags u, group-id u (if it has one)  |
+/// | caps                            | yes    | caps (gstfabricvalue.hpp)                         |
+/// | segment                         | yes    | format s (nick), flags u, rate d, applied-rate d; |
+/// |                                 |        | t each: base, offset, start, stop, time,          |
+/// |                                 |        | position, duration                                |
+/// | tag:stream, tag:global          | yes    | tags (gstfabricvalue.hpp); one of each is kept    |
+/// | toc:current, toc:global         | yes    | updated b, entries av, tags (if it has any)       |
+/// | eos                             | yes    |                                                   |
+/// | custom-downstream-sticky:<name> | yes    | structure, whose name is <name>                   |
+/// | custom-downstream, custom-both  | no     | structure (if it has one)                         |
+/// | custom-upstream                 | no     | structure (if it has one)                         |
+/// | gap                             | no     | timestamp t, duration t, flags u                  |
+/// | segment-done                    | no     | format s (nick), position x                       |
+/// | stream-group-done               | no     | group-id u                                        |
+/// | instant-rate-change             | no     | rate d, flags u                                   |
+/// | reconfigure                     | no     |                                                   |
 ///
 /// Each has seqnum u (0 for none) and running-time-offset x as well. An entry of a table of
 /// contents is kTocEntryType: type, uid, start, stop, loop, repeats, tags, entries within.

@@ -4,18 +4,32 @@
 #include <gst/video/gstvideometa.h>
 #include <gst/video/gstvideopool.h>
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
 #include "base/error.hpp"
 #include "gstfabricallocator.hpp"
+#include "gstfabricsettings.hpp"
 #include "gstptr.hpp"
 #include "memory/slot.hpp"
 #include "memory/slot_arena.hpp"
 
+#define GST_CAT_DEFAULT gst_fabric_debug
+
 using grainfabric::SlotArena;
 
 namespace {
+
+/// Where the memories of one configuration of a pool lie.
+struct Slots {
+  Slots(gsize capacity, guint batch) : arena(capacity, batch), most_copies(2 * batch) {}
+  SlotArena arena;
+  /// Copies of slots are slots too, so that they are sent from where they are; but no more at a
+  /// time than a ring and a queue before it hold: the arena does not grow with who hoards them.
+  const guint most_copies;
+  std::atomic<guint> copies = 0;
+};
 
 struct PoolState {
   guint batch = 1;
@@ -23,16 +37,20 @@ struct PoolState {
   bool add_video_meta = false;
   GstVideoInfo info{};
   GstVideoAlignment alignment{};
-  std::shared_ptr<SlotArena> arena;
+  std::shared_ptr<Slots> slots;
 };
 
 /// Gives a slot back to its arena when the last memory in it is freed.
 struct SlotOwner {
-  std::shared_ptr<SlotArena> arena;
+  std::shared_ptr<Slots> slots;
   SlotArena::Slot slot;
-  explicit SlotOwner(std::shared_ptr<SlotArena> from)
-      : arena(std::move(from)), slot(arena->take()) {}
-  ~SlotOwner() { arena->give_back(std::move(slot)); }
+  bool copy;
+  SlotOwner(std::shared_ptr<Slots> from, bool for_copy)
+      : slots(std::move(from)), slot(slots->arena.take()), copy(for_copy) {}
+  ~SlotOwner() {
+    slots->arena.give_back(std::move(slot));
+    if (copy) --slots->copies;
+  }
   SlotOwner(const SlotOwner&) = delete;
   SlotOwner& operator=(const SlotOwner&) = delete;
 };
@@ -40,6 +58,37 @@ struct SlotOwner {
 GQuark slot_owner_quark() {
   static const GQuark quark = g_quark_from_static_string("fabric-slot-owner");
   return quark;
+}
+
+GstMemory* new_copy(const std::shared_ptr<Slots>& slots, gsize size);
+
+/// A memory of `size` bytes in a slot of its own. Throws what SlotArena::take() throws.
+GstMemory* new_memory(const std::shared_ptr<Slots>& slots, gsize size, bool copy) {
+  auto owner = std::make_unique<SlotOwner>(slots, copy);
+  GstFabricAllocator* allocator = gst_fabric_allocator_new(owner->slot.region, true);
+  gst_fabric_allocator_place_copies(allocator,
+                                    [slots](gsize wanted) { return new_copy(slots, wanted); });
+  GstMemory* memory =
+      gst_fabric_allocator_slot(allocator, owner->slot.offset + grainfabric::kSlotHeaderSize,
+                                grainfabric::page_align(slots->arena.capacity()), size);
+  gst_object_unref(allocator);  // the memory holds it
+  gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(memory), slot_owner_quark(), owner.release(),
+                            [](gpointer data) { delete static_cast<SlotOwner*>(data); });
+  return memory;
+}
+
+/// A memory to copy another into; null when that had better go elsewhere.
+GstMemory* new_copy(const std::shared_ptr<Slots>& slots, gsize size) {
+  if (size > slots->arena.capacity()) return nullptr;
+  if (slots->copies++ < slots->most_copies) {
+    try {
+      return new_memory(slots, size, true);
+    } catch (const grainfabric::Error& error) {
+      GST_INFO("no slot for a copy: %s", error.what());
+    }
+  }
+  --slots->copies;
+  return nullptr;
 }
 
 }  // namespace
@@ -84,27 +133,20 @@ static gboolean gst_fabric_pool_set_config(GstBufferPool* pool, GstStructure* co
   }
   gst_buffer_pool_config_set_params(config, caps, size, least, most);
   state.size = size;
-  state.arena = std::make_shared<SlotArena>(size, state.batch);
+  state.slots = std::make_shared<Slots>(size, state.batch);
   return GST_BUFFER_POOL_CLASS(gst_fabric_pool_parent_class)->set_config(pool, config);
 }
 
 static GstFlowReturn gst_fabric_pool_alloc_buffer(GstBufferPool* pool, GstBuffer** buffer,
                                                   GstBufferPoolAcquireParams*) {
   PoolState& state = GST_FABRIC_POOL(pool)->state;
-  std::unique_ptr<SlotOwner> owner;
+  GstMemory* memory = nullptr;
   try {
-    owner = std::make_unique<SlotOwner>(state.arena);
+    memory = new_memory(state.slots, state.size, false);
   } catch (const grainfabric::Error& error) {
     GST_ERROR_OBJECT(pool, "%s", error.what());
     return GST_FLOW_ERROR;
   }
-  GstFabricAllocator* allocator = gst_fabric_allocator_new(owner->slot.region, true);
-  GstMemory* memory =
-      gst_fabric_allocator_slot(allocator, owner->slot.offset + grainfabric::kSlotHeaderSize,
-                                grainfabric::page_align(state.arena->capacity()), state.size);
-  gst_object_unref(allocator);  // the memory holds it
-  gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(memory), slot_owner_quark(), owner.release(),
-                            [](gpointer data) { delete static_cast<SlotOwner*>(data); });
   *buffer = gst_buffer_new();
   gst_buffer_append_memory(*buffer, memory);
   if (state.add_video_meta) {

@@ -12,5 +12,6 @@ G_END_DECLS
 
 /// A pool of slots for what is upstream of fabricsink: what is rendered into its buffers is sent
 /// from where it lies. Understands GstVideoMeta and video alignment. `batch` slots are mapped at a
-/// time; the pool grows with what upstream keeps.
+/// time; the pool grows with what upstream keeps. A copy of a slot is
+/// another slot, as long as there are not too many of them.
 GstBufferPool* gst_fabric_pool_new(guint batch);

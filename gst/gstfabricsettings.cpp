@@ -91,8 +91,8 @@ void install_shared_properties(GObjectClass* klass, const char* host_property,
   g_object_class_install_property(
       klass, kPropertyProvider,
       g_param_spec_string("provider", "Provider",
-                          "Transport: auto, tcp, \"tcp;ofi_rxm\", shm, verbs, efa, or ofi:NAME for "
-                          "any other of libfabric's",
+                          "Transport, or several in order of preference, with commas: auto, tcp, "
+                          "\"tcp;ofi_rxm\", shm, efa, or ofi:NAME for any other of libfabric's",
                           defaults.provider.c_str(), kReady));
   g_object_class_install_property(
       klass, kPropertyInterface,

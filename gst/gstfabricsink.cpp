@@ -11,10 +11,10 @@
  *
  * ## Example launch lines
  * |[
- * gst-launch-1.0 videotestsrc is-live=true !
- * video/x-raw,format=v210,width=1920,height=1080,framerate=30/1 ! fabricsink host=receiver.example
- * port=20886 gst-launch-1.0 audiotestsrc is-live=true ! audio/x-raw,format=S24LE,channels=8 !
- * fabricsink uri="fabric://[::1]:20887?provider=tcp"
+ * gst-launch-1.0 videotestsrc is-live=true ! video/x-raw,format=v210,width=1920,height=1080 ! \
+ *     fabricsink host=receiver.example port=20886
+ * gst-launch-1.0 audiotestsrc is-live=true ! audio/x-raw,format=S24LE,channels=8 ! \
+ *     fabricsink uri="fabric://[::1]:20887?provider=tcp"
  * ]| Sends video and audio, each to a fabricsrc of its own.
  */
 

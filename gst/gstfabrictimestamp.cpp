@@ -62,7 +62,9 @@ void Timestamper::push_segment(GstPad* pad) {
   }
   GstSegment segment;
   gst_segment_init(&segment, GST_FORMAT_TIME);
-  gst_pad_push_event(pad, gst_event_new_segment(&segment));
+  GstEvent* event = gst_event_new_segment(&segment);
+  if (sender_segment_) gst_event_set_seqnum(event, gst_event_get_seqnum(sender_segment_.get()));
+  gst_pad_push_event(pad, event);
 }
 
 void Timestamper::stamp(GstElement* element, TaiOffset& tai, const grainfabric::GrainInfo& info,
@@ -105,7 +107,9 @@ GstEvent* Timestamper::stamp_gap(GstElement* element, GstEvent* event) const {
   const EventPtr owner(event);
   GstClockTime duration = GST_CLOCK_TIME_NONE;
   gst_event_parse_gap(event, nullptr, &duration);
-  return gst_event_new_gap(running_time_now(element), duration);
+  GstEvent* stamped = gst_event_new_gap(running_time_now(element), duration);
+  gst_event_set_seqnum(stamped, gst_event_get_seqnum(event));
+  return stamped;
 }
 
 }  // namespace fabric

@@ -20,8 +20,9 @@ enum class TimestampMode {
 
 /// Gives buffers their times. With `sender` everything stays as it came; the other modes put the
 /// stream into a TIME segment from 0, whose running time is that of this pipeline, and keep what
-/// lies between DTS and PTS. Every buffer also gets a GstReferenceTimestampMeta "timestamp/x-tai"
-/// if its absolute time is known. Streaming thread.
+/// lies between DTS and PTS; events made anew keep the sender's sequence numbers. Every buffer also
+/// gets a GstReferenceTimestampMeta "timestamp/x-tai" if its absolute time is known. Streaming
+/// thread.
 class Timestamper {
  public:
   /// For a new run of the element.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "gstfabricvalue_read.hpp"
+
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <limits>
 #include <string_view>
+#include <utility>
 
 #include "gstfabricvalue.hpp"
 
@@ -12,155 +13,13 @@
 namespace fabric {
 namespace {
 
-/// What became of one value: `unknown` leaves out the field, `malformed` the whole.
-enum class Outcome { ok, unknown, malformed };
-
 Outcome decode_value(std::string_view kind, GVariant* payload, Value& out, unsigned depth);
 StructurePtr decode_structure(GVariant* variant, unsigned depth);
 CapsPtr decode_caps(GVariant* variant, unsigned depth);
 TagListPtr decode_tag_list(GVariant* variant, unsigned depth);
 
-bool holds(GVariant* variant, const char* type) {
-  return g_variant_is_of_type(variant, G_VARIANT_TYPE(type)) != FALSE;
-}
-
 VariantPtr child(GVariant* variant, gsize index) {
   return VariantPtr{g_variant_get_child_value(variant, index)};
-}
-
-/// In the form GStreamer gives it: the sign on the numerator, and one that has an absolute value.
-bool is_fraction(gint numerator, gint denominator) {
-  return denominator > 0 && numerator > std::numeric_limits<gint>::min();
-}
-
-template <typename T>
-bool is_stepped_range(T first, T last, T step) {
-  return first < last && step > 0 && first % step == 0 && last % step == 0;
-}
-
-Outcome decode_fundamental(std::string_view kind, GVariant* in, Value& out) {
-  GValue* value = out.get();
-  if (kind == "boolean" && holds(in, "b")) {
-    g_value_set_boolean(g_value_init(value, G_TYPE_BOOLEAN), g_variant_get_boolean(in));
-  } else if (kind == "int" && holds(in, "i")) {
-    g_value_set_int(g_value_init(value, G_TYPE_INT), g_variant_get_int32(in));
-  } else if (kind == "uint" && holds(in, "u")) {
-    g_value_set_uint(g_value_init(value, G_TYPE_UINT), g_variant_get_uint32(in));
-  } else if (kind == "char" && holds(in, "i")) {
-    g_value_set_schar(g_value_init(value, G_TYPE_CHAR),
-                      static_cast<gint8>(g_variant_get_int32(in)));
-  } else if (kind == "uchar" && holds(in, "u")) {
-    g_value_set_uchar(g_value_init(value, G_TYPE_UCHAR),
-                      static_cast<guchar>(g_variant_get_uint32(in)));
-  } else if (kind == "long" && holds(in, "x")) {
-    g_value_set_long(g_value_init(value, G_TYPE_LONG), static_cast<glong>(g_variant_get_int64(in)));
-  } else if (kind == "ulong" && holds(in, "t")) {
-    g_value_set_ulong(g_value_init(value, G_TYPE_ULONG),
-                      static_cast<gulong>(g_variant_get_uint64(in)));
-  } else if (kind == "int64" && holds(in, "x")) {
-    g_value_set_int64(g_value_init(value, G_TYPE_INT64), g_variant_get_int64(in));
-  } else if (kind == "uint64" && holds(in, "t")) {
-    g_value_set_uint64(g_value_init(value, G_TYPE_UINT64), g_variant_get_uint64(in));
-  } else if (kind == "float" && holds(in, "d")) {
-    const double number = g_variant_get_double(in);
-    if (std::isfinite(number) && std::abs(number) > double{std::numeric_limits<float>::max()}) {
-      return Outcome::malformed;
-    }
-    g_value_set_float(g_value_init(value, G_TYPE_FLOAT), static_cast<float>(number));
-  } else if (kind == "double" && holds(in, "d")) {
-    g_value_set_double(g_value_init(value, G_TYPE_DOUBLE), g_variant_get_double(in));
-  } else if (kind == "string" && holds(in, "ms")) {
-    const VariantPtr text{g_variant_get_maybe(in)};
-    g_value_set_string(g_value_init(value, G_TYPE_STRING),
-                       text ? g_variant_get_string(text.get(), nullptr) : nullptr);
-  } else if (kind == "bitmask" && holds(in, "t")) {
-    gst_value_set_bitmask(g_value_init(value, GST_TYPE_BITMASK), g_variant_get_uint64(in));
-  } else {
-    return Outcome::unknown;
-  }
-  return Outcome::ok;
-}
-
-Outcome decode_number_set(std::string_view kind, GVariant* in, Value& out) {
-  GValue* value = out.get();
-  if (kind == "fraction" && holds(in, "(ii)")) {
-    gint n = 0;
-    gint d = 0;
-    g_variant_get(in, "(ii)", &n, &d);
-    if (!is_fraction(n, d)) return Outcome::malformed;
-    gst_value_set_fraction(g_value_init(value, GST_TYPE_FRACTION), n, d);
-  } else if (kind == "flag-set" && holds(in, "(uu)")) {
-    guint flags = 0;
-    guint mask = 0;
-    g_variant_get(in, "(uu)", &flags, &mask);
-    gst_value_set_flagset(g_value_init(value, GST_TYPE_FLAG_SET), flags, mask);
-  } else if (kind == "int-range" && holds(in, "(iii)")) {
-    gint first = 0;
-    gint last = 0;
-    gint step = 0;
-    g_variant_get(in, "(iii)", &first, &last, &step);
-    if (!is_stepped_range(first, last, step)) return Outcome::malformed;
-    gst_value_set_int_range_step(g_value_init(value, GST_TYPE_INT_RANGE), first, last, step);
-  } else if (kind == "int64-range" && holds(in, "(xxx)")) {
-    gint64 first = 0;
-    gint64 last = 0;
-    gint64 step = 0;
-    g_variant_get(in, "(xxx)", &first, &last, &step);
-    if (!is_stepped_range(first, last, step)) return Outcome::malformed;
-    gst_value_set_int64_range_step(g_value_init(value, GST_TYPE_INT64_RANGE), first, last, step);
-  } else if (kind == "double-range" && holds(in, "(dd)")) {
-    double low = 0;
-    double high = 0;
-    g_variant_get(in, "(dd)", &low, &high);
-    if (!(low < high)) return Outcome::malformed;
-    gst_value_set_double_range(g_value_init(value, GST_TYPE_DOUBLE_RANGE), low, high);
-  } else if (kind == "fraction-range" && holds(in, "(iiii)")) {
-    std::array<gint, 4> n{};
-    g_variant_get(in, "(iiii)", &n[0], &n[1], &n[2], &n[3]);
-    if (!is_fraction(n[0], n[1]) || !is_fraction(n[2], n[3])) return Outcome::malformed;
-    if (gst_util_fraction_compare(n[0], n[1], n[2], n[3]) >= 0) return Outcome::malformed;
-    gst_value_set_fraction_range_full(g_value_init(value, GST_TYPE_FRACTION_RANGE), n[0], n[1],
-                                      n[2], n[3]);
-  } else {
-    return Outcome::unknown;
-  }
-  return Outcome::ok;
-}
-
-/// Types by name: only those that this process has already.
-Outcome decode_named(std::string_view kind, GVariant* in, Value& out) {
-  if (kind == "gtype" && holds(in, "s")) {
-    const GType type = g_type_from_name(g_variant_get_string(in, nullptr));
-    if (type == G_TYPE_INVALID) return Outcome::unknown;
-    g_value_set_gtype(g_value_init(out.get(), G_TYPE_GTYPE), type);
-    return Outcome::ok;
-  }
-  const char* name = nullptr;
-  if (kind == "enum" && holds(in, "(ss)")) {
-    const char* nick = nullptr;
-    g_variant_get(in, "(&s&s)", &name, &nick);
-    const GType type = g_type_from_name(name);
-    if (!G_TYPE_IS_ENUM(type) || G_TYPE_IS_ABSTRACT(type) || type == G_TYPE_ENUM) {
-      return Outcome::unknown;
-    }
-    const TypeClassPtr type_class{static_cast<GTypeClass*>(g_type_class_ref(type))};
-    const GEnumValue* entry = g_enum_get_value_by_nick(G_ENUM_CLASS(type_class.get()), nick);
-    if (entry == nullptr) return Outcome::unknown;
-    g_value_set_enum(g_value_init(out.get(), type), entry->value);
-    return Outcome::ok;
-  }
-  if (kind == "flags" && holds(in, "(su)")) {
-    guint bits = 0;
-    g_variant_get(in, "(&su)", &name, &bits);
-    const GType type = g_type_from_name(name);
-    if (!G_TYPE_IS_FLAGS(type) || G_TYPE_IS_ABSTRACT(type) || type == G_TYPE_FLAGS) {
-      return Outcome::unknown;
-    }
-    const TypeClassPtr type_class{static_cast<GTypeClass*>(g_type_class_ref(type))};
-    g_value_set_flags(g_value_init(out.get(), type), bits & G_FLAGS_CLASS(type_class.get())->mask);
-    return Outcome::ok;
-  }
-  return Outcome::unknown;
 }
 
 /// The type that GStreamer compares when it adds to a list: that of the innermost first element,
@@ -246,71 +105,12 @@ Outcome decode_sample(GVariant* in, Value& out, unsigned depth) {
   return Outcome::ok;
 }
 
-Outcome decode_date_time(GVariant* in, Value& out) {
-  gint year = 0;
-  gint month = 0;
-  gint day = 0;
-  gint hour = 0;
-  gint minute = 0;
-  double second = 0;
-  double zone = 0;
-  g_variant_get(in, "(iiiiidd)", &year, &month, &day, &hour, &minute, &second, &zone);
-  // gst_date_time_new() asserts all of this, and takes a part only with the greater ones.
-  constexpr gint kNone = -1;
-  const bool has_time = hour != kNone;
-  if (year < 1 || year > 9999) return Outcome::malformed;
-  if (month == kNone ? day != kNone : month < 1 || month > 12) return Outcome::malformed;
-  if (day == kNone ? has_time
-                   : day < 1 || !g_date_valid_dmy(static_cast<GDateDay>(std::min(day, 32)),
-                                                  static_cast<GDateMonth>(month),
-                                                  static_cast<GDateYear>(year))) {
-    return Outcome::malformed;
-  }
-  if (has_time ? hour < 0 || hour > 23 || minute < 0 || minute > 59 : minute != kNone) {
-    return Outcome::malformed;
-  }
-  const bool has_second = second >= 0.0 && second < 60.0;
-  if (!has_second && second != -1.0) return Outcome::malformed;
-  if (has_second && !has_time) return Outcome::malformed;
-  if (!(has_time ? zone >= -12.0 && zone <= 12.0 : zone == 0.0)) return Outcome::malformed;
-  GstDateTime* date_time = has_time ? gst_date_time_new(static_cast<gfloat>(zone), year, month, day,
-                                                        hour, minute, second)
-                                    : gst_date_time_new_ymd(year, month, day);
-  if (date_time == nullptr) return Outcome::malformed;
-  g_value_take_boxed(g_value_init(out.get(), GST_TYPE_DATE_TIME), date_time);
-  return Outcome::ok;
-}
-
-template <typename Pointer>
-Outcome take(Value& out, GType type, Pointer boxed) {
-  if (!boxed) return Outcome::malformed;
-  g_value_take_boxed(g_value_init(out.get(), type), boxed.release());
-  return Outcome::ok;
-}
-
 Outcome decode_boxed(std::string_view kind, GVariant* in, Value& out, unsigned depth) {
   if (kind == "structure") return take(out, GST_TYPE_STRUCTURE, decode_structure(in, depth + 1));
   if (kind == "caps") return take(out, GST_TYPE_CAPS, decode_caps(in, depth + 1));
   if (kind == "tag-list") return take(out, GST_TYPE_TAG_LIST, decode_tag_list(in, depth + 1));
   if (kind == "buffer") return take(out, GST_TYPE_BUFFER, decode_buffer(in));
   if (kind == "sample") return decode_sample(in, out, depth + 1);
-  if (kind == "date-time" && holds(in, "(iiiiidd)")) return decode_date_time(in, out);
-  if (kind == "g-date-time" && holds(in, "(xi)")) {
-    gint64 microseconds = 0;
-    gint32 utc_offset = 0;
-    g_variant_get(in, "(xi)", &microseconds, &utc_offset);
-    return take(out, G_TYPE_DATE_TIME, date_time_from_unix(microseconds, utc_offset));
-  }
-  if (kind == "date" && holds(in, "(yyq)")) {
-    guchar day = 0;
-    guchar month = 0;
-    guint16 year = 0;
-    g_variant_get(in, "(yyq)", &day, &month, &year);
-    if (!g_date_valid_dmy(day, static_cast<GDateMonth>(month), year)) return Outcome::malformed;
-    g_value_take_boxed(g_value_init(out.get(), G_TYPE_DATE),
-                       g_date_new_dmy(day, static_cast<GDateMonth>(month), year));
-    return Outcome::ok;
-  }
   if (kind == "bytes" && holds(in, "ay")) {
     gsize size = 0;
     gconstpointer data = g_variant_get_fixed_array(in, &size, 1);
@@ -326,7 +126,7 @@ Outcome decode_boxed(std::string_view kind, GVariant* in, Value& out, unsigned d
 
 Outcome decode_value(std::string_view kind, GVariant* payload, Value& out, unsigned depth) {
   if (depth > kMaxValueDepth) return Outcome::malformed;
-  for (auto* decode : {decode_fundamental, decode_number_set, decode_named}) {
+  for (auto* decode : {decode_plain, decode_named, decode_time}) {
     const Outcome outcome = decode(kind, payload, out);
     if (outcome != Outcome::unknown) return outcome;
   }
@@ -462,23 +262,6 @@ VariantPtr read_variant(const GVariantType* type, std::span<const std::byte> byt
   VariantPtr variant{g_variant_ref_sink(g_variant_new_from_bytes(type, copy.get(), FALSE))};
   if constexpr (G_BYTE_ORDER == G_BIG_ENDIAN) variant.reset(g_variant_byteswap(variant.get()));
   return g_variant_is_normal_form(variant.get()) ? std::move(variant) : nullptr;
-}
-
-DateTimePtr date_time_from_unix(gint64 microseconds, gint32 utc_offset_seconds) {
-  constexpr gint32 kDay = 24 * 60 * 60;
-  if (utc_offset_seconds <= -kDay || utc_offset_seconds >= kDay) return nullptr;
-  gint64 seconds = microseconds / G_USEC_PER_SEC;
-  gint64 rest = microseconds % G_USEC_PER_SEC;
-  if (rest < 0) {
-    rest += G_USEC_PER_SEC;
-    --seconds;
-  }
-  const DateTimePtr whole{g_date_time_new_from_unix_utc(seconds)};
-  if (!whole) return nullptr;
-  const DateTimePtr utc{g_date_time_add(whole.get(), rest)};
-  if (!utc) return nullptr;
-  const TimeZonePtr zone{g_time_zone_new_offset(utc_offset_seconds)};
-  return DateTimePtr{g_date_time_to_timezone(utc.get(), zone.get())};
 }
 
 bool is_structure_name(const char* name) {

@@ -144,7 +144,7 @@ void OutgoingSession::on_heartbeat() {
                                   "The target " + peer() + " has been silent for " +
                                       std::to_string(protocol::kSilence.count()) + " ms",
                                   "Is its host alive, and the network between?"));
-  } else if (now - last_progress_ > protocol::kStall) {
+  } else if (last_heard_ - last_progress_ > protocol::kStall) {  // it speaks, but gets nothing
     events_.on_transport_failed(
         Error(ErrorCode::timed_out,
               "Grains written to " + peer() + " do not arrive, and no error is reported",

@@ -80,16 +80,30 @@ void Child::read_lines(int fd) {
 
 std::string Child::wait_line(const std::string& word, std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  std::unique_lock lock(mutex_);
   for (;;) {
-    while (!lines_.empty()) {
-      const std::string line = std::move(lines_.front());
-      lines_.pop_front();
-      if (line == word) return {};
-      if (line.rfind(word + " ", 0) == 0) return line.substr(word.size() + 1);
-    }
-    if (closed_ || changed_.wait_until(lock, deadline) == std::cv_status::timeout) return "?";
+    const std::string line = next_line(std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now()));
+    if (line == "?") return line;
+    if (line == word) return {};
+    if (line.rfind(word + " ", 0) == 0) return line.substr(word.size() + 1);
   }
+}
+
+std::string Child::next_line(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, limit, [&] { return closed_ || !lines_.empty(); });
+  if (lines_.empty()) return "?";
+  const std::string line = std::move(lines_.front());
+  lines_.pop_front();
+  return line;
+}
+
+void Child::freeze() const {
+  ::kill(pid_, SIGSTOP);
+}
+
+void Child::thaw() const {
+  ::kill(pid_, SIGCONT);
 }
 
 void Child::kill() {

@@ -26,6 +26,11 @@ class Child {
   /// The rest of the next line that begins with `word`; lines before it are gone. "?" if none
   /// comes.
   std::string wait_line(const std::string& word, std::chrono::milliseconds limit = kPatience);
+  /// The next line, whatever it is; "?" if none comes.
+  std::string next_line(std::chrono::milliseconds limit = kPatience);
+  /// SIGSTOP: it does nothing any more, and its connections stay. thaw() lets it go on.
+  void freeze() const;
+  void thaw() const;
   /// SIGKILL, and waits for the end.
   void kill();
   /// Asks it to leave in order, and waits; whether it ended with 0.

@@ -13,7 +13,10 @@ namespace {
 struct Pair {
   Receiver receiver;
   Sender sender;
-  Pair() : sender((receiver.start(), receiver.port())) { sender.set_state(GST_STATE_PLAYING); }
+  explicit Pair(const Properties& of_receiver = {})
+      : receiver(of_receiver), sender((receiver.start(), receiver.port())) {
+    sender.set_state(GST_STATE_PLAYING);
+  }
 };
 
 BufferPtr numbered(guint64 number, std::size_t size = 100) {
@@ -150,6 +153,70 @@ GST_START_TEST(every_event_arrives_between_the_right_buffers) {
 }
 GST_END_TEST
 
+namespace {
+
+/// Sends events numbered from 1000 in this order around one buffer, and looks for the numbers.
+void expect_sequence_numbers_kept(const char* timestamp_mode) {
+  constexpr guint32 kFirst = 1000;
+  Pair pair(Properties{{"timestamp-mode", timestamp_mode}});
+  auto push = [&, next = kFirst](GstEvent* event) mutable {
+    gst_event_set_seqnum(event, next++);
+    pair.sender.push(event);
+  };
+  push(gst_event_new_stream_start("the/stream"));
+  push(caps_event("application/x-anything"));
+  push(segment_event(0));
+  push(tag_event("one", GST_TAG_SCOPE_STREAM));
+  pair.sender.push(numbered(0));
+  push(gst_event_new_gap(GST_SECOND, GST_SECOND));
+  push(custom_event(GST_EVENT_CUSTOM_DOWNSTREAM, "passing"));
+  push(gst_event_new_eos());
+  fail_unless(pair.receiver.wait_event(GST_EVENT_EOS));
+  const auto items = pair.receiver.take();
+  guint32 next = kFirst;
+  for (const GstEventType type :
+       {GST_EVENT_STREAM_START, GST_EVENT_CAPS, GST_EVENT_SEGMENT, GST_EVENT_TAG, GST_EVENT_GAP,
+        GST_EVENT_CUSTOM_DOWNSTREAM, GST_EVENT_EOS}) {
+    const guint32 seqnum = gst_event_get_seqnum(event_of(items, type));
+    fail_unless(seqnum == next, "%s: %s has %u, not %u", timestamp_mode,
+                gst_event_type_get_name(type), seqnum, next);
+    ++next;
+  }
+}
+
+}  // namespace
+
+GST_START_TEST(events_keep_the_sequence_numbers_of_the_sender) {
+  for (const char* mode : {"sender", "arrival", "reference"}) expect_sequence_numbers_kept(mode);
+}
+GST_END_TEST
+
+GST_START_TEST(an_eos_made_here_has_a_sequence_number_of_its_own) {
+  Pair pair(Properties{{"num-buffers", "1"}});
+  pair.sender.begin("application/x-anything");
+  pair.sender.push(numbered(0));
+  fail_unless(pair.receiver.wait_event(GST_EVENT_EOS));
+  const auto items = pair.receiver.take();
+  const guint32 seqnum = gst_event_get_seqnum(event_of(items, GST_EVENT_EOS));
+  for (const Item& item : items) {
+    fail_unless(!item.event || item.is(GST_EVENT_EOS) ||
+                gst_event_get_seqnum(item.event.get()) != seqnum);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(the_eos_of_an_application_keeps_its_sequence_number) {
+  Receiver receiver;
+  receiver.start();
+  GstEvent* eos = gst_event_new_eos();
+  const guint32 seqnum = gst_event_get_seqnum(eos);
+  fail_unless(gst_element_send_event(receiver.pipeline(), eos));
+  fail_unless(receiver.wait_event(GST_EVENT_EOS));
+  const auto items = receiver.take();
+  fail_unless_equals_int(gst_event_get_seqnum(event_of(items, GST_EVENT_EOS)), seqnum);
+}
+GST_END_TEST
+
 GST_START_TEST(events_before_the_first_connection_wait_for_it) {
   const guint port = free_port();
   Sender sender(port);
@@ -242,6 +309,9 @@ Suite* events_suite() {
   Suite* suite = suite_create("events");
   TCase* cases = tcase_create("events");
   tcase_add_test(cases, every_event_arrives_between_the_right_buffers);
+  tcase_add_test(cases, events_keep_the_sequence_numbers_of_the_sender);
+  tcase_add_test(cases, an_eos_made_here_has_a_sequence_number_of_its_own);
+  tcase_add_test(cases, the_eos_of_an_application_keeps_its_sequence_number);
   tcase_add_test(cases, events_before_the_first_connection_wait_for_it);
   tcase_add_test(cases, a_later_receiver_gets_the_sticky_events_again);
   tcase_add_test(cases, streams_of_one_group_stay_together);

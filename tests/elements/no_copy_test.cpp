@@ -60,9 +60,8 @@ BufferPtr acquired(GstBufferPool* pool) {
 GST_START_TEST(pictures_of_a_source_are_copied_nowhere) {
   Receiver receiver({}, Receiver::Keep::nothing);
   receiver.start();
-  Side sender(
-      "fabricsink",
-      {{"host", "127.0.0.1"}, {"port", std::to_string(receiver.port())}, {"sync", "false"}});
+  Side sender("fabricsink",
+              {{"host", address()}, {"port", std::to_string(receiver.port())}, {"sync", "false"}});
   GstElement* source = gst_element_factory_make("videotestsrc", nullptr);
   GstElement* filter = gst_element_factory_make("capsfilter", nullptr);
   const CapsPtr caps = caps_of(kPicture);
@@ -174,6 +173,64 @@ GST_START_TEST(the_pool_offered_upstream_is_of_slots_and_what_is_written_there_a
 }
 GST_END_TEST
 
+GST_START_TEST(a_copy_of_a_slot_is_another_slot_and_is_sent_from_there) {
+  Receiver receiver;
+  receiver.start();
+  Sender sender(receiver.port());
+  sender.set_state(GST_STATE_PLAYING);
+  sender.begin(kPicture);
+  const BufferPoolPtr pool = offered_pool(sender);
+  BufferPtr original = acquired(pool.get());
+  const std::string picture = noise(gst_buffer_get_size(original.get()), 7);
+  gst_buffer_fill(original.get(), 0, picture.data(), picture.size());
+  BufferPtr copy(gst_buffer_copy_deep(original.get()));
+  BufferPtr copy_of_copy(gst_buffer_copy_deep(copy.get()));
+  const MemoryPtr part(gst_memory_copy(gst_buffer_peek_memory(copy.get(), 0), 100, 50));
+  // What is written into one is in no other.
+  gst_buffer_memset(original.get(), 0, 0, picture.size());
+  for (GstBuffer* one : {copy.get(), copy_of_copy.get()}) {
+    fail_unless(gst_is_fd_memory(gst_buffer_peek_memory(one, 0)));
+    fail_unless(read_through_fd(gst_buffer_peek_memory(one, 0)) == picture);
+  }
+  fail_unless(gst_is_fd_memory(part.get()));
+  fail_unless(read_through_fd(part.get()) == picture.substr(100, 50));
+  sender.push(std::move(copy));
+  sender.push(std::move(original));
+  // Copies outlive the pool.
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+  sender.push(std::move(copy_of_copy));
+  fail_unless(receiver.wait_buffers(3));
+  const auto items = receiver.take_buffers();
+  fail_unless(bytes_of(items[0].buffer.get()) == picture);
+  fail_unless(bytes_of(items[1].buffer.get()) == std::string(picture.size(), '\0'));
+  fail_unless(bytes_of(items[2].buffer.get()) == picture);
+  fail_unless_equals_uint64(sender.stat("grains-foreign"), 0);
+}
+GST_END_TEST
+
+GST_START_TEST(copies_that_are_hoarded_take_no_more_slots) {
+  constexpr unsigned kSlots = 4;
+  Sender sender(1, {{"slots", std::to_string(kSlots)}});
+  sender.set_state(GST_STATE_PLAYING);
+  sender.begin(kPicture);
+  const BufferPoolPtr pool = offered_pool(sender);
+  const BufferPtr original = acquired(pool.get());
+  const std::string picture = noise(gst_buffer_get_size(original.get()), 7);
+  gst_buffer_fill(original.get(), 0, picture.data(), picture.size());
+  for (int round = 0; round < 2; ++round) {  // they come back
+    std::vector<BufferPtr> hoard;
+    unsigned in_slots = 0;
+    for (unsigned i = 0; i < 10 * kSlots; ++i) {
+      hoard.emplace_back(gst_buffer_copy_deep(original.get()));
+      in_slots += gst_is_fd_memory(gst_buffer_peek_memory(hoard.back().get(), 0)) ? 1 : 0;
+    }
+    fail_unless_equals_int(in_slots, 2 * kSlots);
+    for (const BufferPtr& copy : hoard) fail_unless(bytes_of(copy.get()) == picture);
+  }
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
 GST_START_TEST(the_pool_honours_video_alignment) {
   Receiver receiver({}, Receiver::Keep::originals);
   receiver.start();
@@ -281,6 +338,8 @@ Suite* no_copy_suite() {
   tcase_add_test(cases, a_received_buffer_is_read_only_memory_of_the_ring);
   tcase_add_test(cases, a_part_of_a_buffer_keeps_its_slot);
   tcase_add_test(cases, the_pool_offered_upstream_is_of_slots_and_what_is_written_there_arrives);
+  tcase_add_test(cases, a_copy_of_a_slot_is_another_slot_and_is_sent_from_there);
+  tcase_add_test(cases, copies_that_are_hoarded_take_no_more_slots);
   tcase_add_test(cases, the_pool_honours_video_alignment);
   tcase_add_test(cases, a_foreign_buffer_is_counted);
   tcase_add_test(cases, more_memories_than_a_gather_list_takes_are_copied_and_counted);

@@ -45,6 +45,11 @@ std::string provider() {
   return name != nullptr ? name : "tcp";
 }
 
+std::string address() {
+  const char* numeric = std::getenv("FABRIC_TEST_ADDRESS");
+  return numeric != nullptr ? numeric : "127.0.0.1";
+}
+
 guint free_port() {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -65,6 +70,10 @@ Side::Side(const char* factory, const Properties& properties)
   if (element_ == nullptr) g_error("no %s: is GST_PLUGIN_PATH set?", factory);
   gst_bin_add(GST_BIN(pipeline_.get()), element_);
   g_object_set(element_, "provider", provider().c_str(), nullptr);
+  const char* from = std::getenv("FABRIC_TEST_INTERFACE");
+  if (from != nullptr && g_str_equal(factory, "fabricsink")) {
+    g_object_set(element_, "interface", from, nullptr);
+  }
   for (const auto& [name, value] : properties) {
     gst_util_set_object_arg(G_OBJECT(element_), name, value.c_str());
   }
@@ -110,7 +119,7 @@ Sender::Sender(guint port, const Properties& properties) : Side("fabricsink", pr
   gchar* host = nullptr;
   g_object_get(element(), "host", &host, nullptr);
   const StringPtr owner(host);
-  if (g_str_equal(host, "localhost")) g_object_set(element(), "host", "127.0.0.1", nullptr);
+  if (g_str_equal(host, "localhost")) g_object_set(element(), "host", address().c_str(), nullptr);
   g_object_set(element(), "port", port, "sync", FALSE, nullptr);
   pad_ = pad_for(element(), GST_PAD_SRC, this);
   gst_pad_set_event_function(pad_.get(), on_upstream);
@@ -163,7 +172,7 @@ bool Sender::has_upstream(GstEventType type) {
 Receiver::Receiver(const Properties& properties, Keep keep)
     : Side("fabricsrc",
            [&] {
-             Properties all{{"address", "127.0.0.1"}, {"port", "0"}, {"timestamp-mode", "sender"}};
+             Properties all{{"address", address()}, {"port", "0"}, {"timestamp-mode", "sender"}};
              all.insert(all.end(), properties.begin(), properties.end());
              return all;
            }()),

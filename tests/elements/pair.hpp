@@ -24,6 +24,9 @@ using grainfabric::test::kPatience;
 
 /// The provider that the suite runs with: FABRIC_TEST_PROVIDER.
 std::string provider();
+/// The address that receivers listen on: FABRIC_TEST_ADDRESS, or 127.0.0.1. Senders leave from
+/// FABRIC_TEST_INTERFACE, where that is set.
+std::string address();
 /// A TCP port that nobody listens on.
 guint free_port();
 
@@ -96,7 +99,7 @@ class Receiver : public Side {
  public:
   enum class Keep { copies, originals, nothing };
 
-  /// Listens on 127.0.0.1, on any free port unless told otherwise, with timestamp-mode=sender.
+  /// Listens on address(), on any free port unless told otherwise, with timestamp-mode=sender.
   explicit Receiver(const Properties& properties = {}, Keep keep = Keep::copies);
   ~Receiver();
 

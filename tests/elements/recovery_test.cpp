@@ -180,6 +180,78 @@ GST_START_TEST(a_receiver_survives_the_death_of_its_sender) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_sender_goes_on_when_its_receiver_thaws) {
+  const guint port = free_port();
+  Sender sender(port);
+  sender.set_state(GST_STATE_PLAYING);
+  Feed feed(sender);
+  Child receiver({"receive", std::to_string(port), kStream});
+  Report before;
+  read_report(receiver, before, 30);
+  receiver.freeze();
+  fail_unless(sender.wait_peer("disconnected"));
+  receiver.thaw();
+  fail_unless(sender.wait_peer("connected", 3 * kPatience));
+
+  // What it had got before is told first, and each in its turn.
+  std::string line = receiver.next_line();
+  for (; line.rfind("buffer ", 0) == 0; line = receiver.next_line()) {
+    const auto number = static_cast<unsigned>(std::stoul(line.substr(7)));
+    fail_unless(number == before.last + 1 && line.find(" ok") != std::string::npos, "%s after %u",
+                line.c_str(), before.last);
+    before.last = number;
+  }
+  fail_unless(line.rfind("discont ", 0) == 0, "%s", line.c_str());
+  Report after;
+  read_report(receiver, after, 30);
+  const unsigned begin = after.buffers.begin()->first;
+  fail_unless(line == "discont " + std::to_string(begin));
+  feed.stop();
+  fail_unless(sender.push(gst_event_new_eos()));
+  read_report(receiver, after, feed.pushed() - 1 - after.last);
+
+  // It remembers the stream, so that the account is exact.
+  fail_unless_equals_uint64(sender.stat("grains"), feed.pushed());
+  fail_unless_equals_uint64(sender.stat("grains-lost"), begin - before.last - 1);
+  fail_unless_equals_uint64(sender.stat("grains-dropped"), 0);
+  fail_unless_equals_uint64(sender.stat("reconnects"), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(a_receiver_goes_on_when_its_sender_thaws) {
+  Receiver receiver;
+  receiver.start();
+  Child sender({"send", std::to_string(receiver.port()), kStream, "0", "1000"});
+  fail_unless(receiver.wait_buffers(30));
+  sender.freeze();
+  fail_unless(receiver.wait_peer("disconnected"));
+  fail_unless(eventually([&] { return receiver.stat("grains") == receiver.buffers(); }));
+  const std::size_t before = receiver.buffers();
+  sender.thaw();
+  fail_unless(receiver.wait_peer("connected", 3 * kPatience));
+  fail_unless(receiver.wait_buffers(before + 30));
+
+  const auto items = receiver.take_buffers();
+  const Stream& all = stream(kStream);
+  guint64 next = 0;
+  guint64 lost = 0;
+  for (const Item& item : items) {
+    const guint64 number = GST_BUFFER_OFFSET(item.buffer.get());
+    const std::string found =
+        difference(all.buffer(static_cast<unsigned>(number)).get(), item.buffer.get(), item.flags);
+    fail_unless(found.empty(), "%s", found.c_str());
+    fail_unless(number == next || (number > next && &item == &items[before]),
+                "%" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT, number, next);
+    fail_unless_equals_int((item.flags & GST_BUFFER_FLAG_DISCONT) != 0,
+                           number == 0 || &item == &items[before]);
+    lost += number - next;
+    next = number + 1;
+  }
+  fail_unless_equals_uint64(receiver.stat("grains-lost"), lost);
+  fail_unless_equals_uint64(receiver.stat("reconnects"), 1);
+}
+GST_END_TEST
+
 GST_START_TEST(a_sender_told_not_to_wait_counts_what_a_dead_receiver_misses) {
   const guint port = free_port();
   Sender sender(port, {{"wait-for-connection", "false"}});
@@ -214,6 +286,8 @@ Suite* recovery_suite() {
   suite_add_tcase(suite, cases);
   tcase_add_test(cases, a_sender_survives_the_death_of_its_receiver);
   tcase_add_test(cases, a_receiver_survives_the_death_of_its_sender);
+  tcase_add_test(cases, a_sender_goes_on_when_its_receiver_thaws);
+  tcase_add_test(cases, a_receiver_goes_on_when_its_sender_thaws);
   tcase_add_test(cases, a_sender_told_not_to_wait_counts_what_a_dead_receiver_misses);
   return suite;
 }
