@@ -18,6 +18,8 @@ demo=(
 tests=(
   ccache clang-14 clang-format-14 clang-tidy-14 gstreamer1.0-plugins-bad libc6-dbg libgtest-dev
   python3 util-linux
+  # the guest of tests/vm; its kernel is downloaded by tests/vm/guest.sh
+  ibverbs-providers iproute2 kmod qemu-system-x86 rdma-core
 )
 
 wanted=("${build[@]}" "${demo[@]}")

@@ -18,7 +18,7 @@ END
 asan_patience=5
 tsan_patience=10
 
-all_parts=(plain clang tidy asan tsan no-ofi demo)
+all_parts=(plain vm clang tidy asan tsan no-ofi demo)
 parts=()
 results=()  # a line a part, for the end
 launcher=() # what starts meson test, where it matters
@@ -108,7 +108,12 @@ build_and_test() {
   fi
 }
 
-part_plain() { build_and_test plain build-plain -Dofi=enabled --; }
+part_plain() {
+  build_and_test plain build-plain -Dofi=enabled -- --no-suite vm
+}
+
+# RDMA devices made of software in a guest, one boot after the other.
+part_vm() { build_and_test vm build-plain -Dofi=enabled -- --suite vm; }
 
 part_clang() {
   check format is_formatted
