@@ -27,11 +27,18 @@ using Clock = std::chrono::steady_clock;
 
 class BoundedLocksTest : public testing::Test {
  protected:
+  using Operation = int (*)(pthread_spinlock_t*);
+
   static void SetUpTestSuite() {
     void* library = ::dlopen(LOCK_USER, RTLD_NOW);
     ASSERT_NE(library, nullptr) << ::dlerror();
-    take = reinterpret_cast<int (*)(pthread_spinlock_t*)>(::dlsym(library, "lock_user_take"));
-    ASSERT_NE(take, nullptr);
+    const auto find = [&](const char* name) {
+      return reinterpret_cast<Operation>(::dlsym(library, name));
+    };
+    take = find("lock_user_take");
+    try_take = find("lock_user_try");
+    release = find("lock_user_release");
+    ASSERT_TRUE(take != nullptr && try_take != nullptr && release != nullptr);
     BoundedLocks::lead_here(reinterpret_cast<const void*>(take));
   }
 
@@ -49,27 +56,31 @@ class BoundedLocksTest : public testing::Test {
   std::future<void> held_for(std::chrono::milliseconds time) {
     std::promise<void> taken;
     auto released = std::async(std::launch::async, [this, time, &taken] {
-      ::pthread_spin_lock(lock_);
+      take(lock_);
       taken.set_value();
       std::this_thread::sleep_for(time);
       is_released_ = true;
-      ::pthread_spin_unlock(lock_);
+      release(lock_);
     });
     taken.get_future().wait();
     return released;
   }
 
-  static int (*take)(pthread_spinlock_t*);
+  static Operation take;
+  static Operation try_take;
+  static Operation release;
   pthread_spinlock_t* lock_ = nullptr;
   std::atomic<bool> is_released_{false};
 };
 
-int (*BoundedLocksTest::take)(pthread_spinlock_t*) = nullptr;
+BoundedLocksTest::Operation BoundedLocksTest::take = nullptr;
+BoundedLocksTest::Operation BoundedLocksTest::try_take = nullptr;
+BoundedLocksTest::Operation BoundedLocksTest::release = nullptr;
 
 TEST_F(BoundedLocksTest, a_lock_whose_holder_was_killed_is_taken_after_a_while) {
   const pid_t holder = ::fork();
   if (holder == 0) {
-    ::pthread_spin_lock(lock_);
+    take(lock_);
     ::raise(SIGKILL);
   }
   int status = 0;
@@ -83,8 +94,8 @@ TEST_F(BoundedLocksTest, a_lock_whose_holder_was_killed_is_taken_after_a_while) 
     EXPECT_TRUE(locks.were_forced());
   }
   EXPECT_GE(Clock::now() - start, kLockPatience);
-  EXPECT_EQ(::pthread_spin_trylock(lock_), EBUSY) << "it is held now";
-  ::pthread_spin_unlock(lock_);
+  EXPECT_EQ(try_take(lock_), EBUSY) << "it is held now";
+  release(lock_);
   const BoundedLocks locks(true);
   EXPECT_EQ(take(lock_), 0);
   EXPECT_FALSE(locks.were_forced());
@@ -108,7 +119,7 @@ TEST_F(BoundedLocksTest, whoever_did_not_ask_waits_as_ever) {
 
 TEST_F(BoundedLocksTest, they_nest_and_each_counts_for_itself) {
   const BoundedLocks outer(true);
-  ::pthread_spin_lock(lock_);
+  take(lock_);
   {
     const BoundedLocks inner(true);
     EXPECT_EQ(take(lock_), 0);

@@ -5,3 +5,11 @@
 extern "C" __attribute__((visibility("default"))) int lock_user_take(pthread_spinlock_t* lock) {
   return pthread_spin_lock(lock);
 }
+
+extern "C" __attribute__((visibility("default"))) int lock_user_try(pthread_spinlock_t* lock) {
+  return pthread_spin_trylock(lock);
+}
+
+extern "C" __attribute__((visibility("default"))) int lock_user_release(pthread_spinlock_t* lock) {
+  return pthread_spin_unlock(lock);
+}

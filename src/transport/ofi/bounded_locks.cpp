@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/ofi/bounded_locks.hpp"
 
+#include <dlfcn.h>
+
 #include <chrono>
 #include <mutex>
 #include <thread>
@@ -14,6 +16,34 @@ namespace {
 
 constexpr int kSpins = 200;  // far more than a lock takes that nobody copies under
 constexpr std::chrono::microseconds kPause{20};
+
+/// The C library's own functions. A sanitizer that puts itself before them does not look at what
+/// libfabric calls, and so would see locks here that are never unlocked.
+struct SpinLocks {
+  decltype(&::pthread_spin_lock) lock = &::pthread_spin_lock;
+  decltype(&::pthread_spin_trylock) try_lock = &::pthread_spin_trylock;
+  decltype(&::pthread_spin_init) init = &::pthread_spin_init;
+
+  SpinLocks() {
+    void* library = ::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (library == nullptr) return;
+    find(library, "pthread_spin_lock", &lock);
+    find(library, "pthread_spin_trylock", &try_lock);
+    find(library, "pthread_spin_init", &init);
+    ::dlclose(library);  // it stays, as everybody uses it
+  }
+
+ private:
+  template <typename Function>
+  static void find(void* library, const char* name, Function* function) {
+    if (void* found = ::dlsym(library, name)) *function = reinterpret_cast<Function>(found);
+  }
+};
+
+const SpinLocks& libc() {
+  static const SpinLocks functions;
+  return functions;
+}
 
 thread_local BoundedLocks* innermost = nullptr;
 
@@ -29,18 +59,18 @@ BoundedLocks::~BoundedLocks() {
 
 int BoundedLocks::lock(pthread_spinlock_t* spinlock) {
   BoundedLocks* bounds = innermost;
-  if (bounds == nullptr) return ::pthread_spin_lock(spinlock);
+  if (bounds == nullptr) return libc().lock(spinlock);
   for (int i = 0; i < kSpins; ++i) {
-    if (::pthread_spin_trylock(spinlock) == 0) return 0;
+    if (libc().try_lock(spinlock) == 0) return 0;
   }
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   while (std::chrono::steady_clock::now() < deadline) {
-    if (::pthread_spin_trylock(spinlock) == 0) return 0;
+    if (libc().try_lock(spinlock) == 0) return 0;
     std::this_thread::sleep_for(kPause);
   }
   // The holder is dead, or is not to find its lock again: this one is new.
   bounds->forced_ = true;
-  ::pthread_spin_init(spinlock, PTHREAD_PROCESS_SHARED);
+  libc().init(spinlock, PTHREAD_PROCESS_SHARED);
   return lock(spinlock);
 }
 
