@@ -18,7 +18,8 @@ END
 asan_patience=5
 tsan_patience=10
 
-all_parts=(plain vm clang tidy asan tsan no-ofi demo)
+default_parts=(plain clang tidy asan tsan no-ofi demo)
+all_parts=("${default_parts[@]}" vm) # vm: by name only, until part B has watched all of it
 parts=()
 results=()  # a line a part, for the end
 launcher=() # what starts meson test, where it matters
@@ -47,7 +48,7 @@ while (($# > 0)); do
   esac
   shift
 done
-((${#parts[@]} > 0)) || parts=("${all_parts[@]}")
+((${#parts[@]} > 0)) || parts=("${default_parts[@]}")
 
 headline() { printf '\n==== %s ====\n' "$*"; }
 
