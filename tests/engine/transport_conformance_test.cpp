@@ -45,8 +45,11 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+/// At FABRIC_TEST_ADDRESS, for what does not run over the loopback interface (tests/vm).
 DomainOptions options_for(const std::string& provider) {
-  return {provider, provider == "shm" ? "" : "127.0.0.1"};
+  const char* address = std::getenv("FABRIC_TEST_ADDRESS");
+  if (provider == "shm") address = "";
+  return {provider, address != nullptr ? address : "127.0.0.1", {}};
 }
 
 /// Log lines while it lives.
@@ -606,6 +609,12 @@ INSTANTIATE_TEST_SUITE_P(ofi, TransportConformance, testing::Values("tcp", "tcp;
                            std::string name = parameter.param;
                            std::replace(name.begin(), name.end(), ';', '_');
                            return name;
+                         });
+
+// Skipped but in the guest of tests/vm.
+INSTANTIATE_TEST_SUITE_P(Rdma, TransportConformance, testing::Values("verbs", "ofi:verbs"),
+                         [](const auto& parameter) {
+                           return std::string(parameter.param) == "verbs" ? "verbs" : "ofi_verbs";
                          });
 
 TEST(OfiTransport, a_port_scanner_does_not_disturb_a_listener) {
