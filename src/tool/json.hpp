@@ -4,6 +4,8 @@
 #include <json-glib/json-glib.h>
 
 #include <concepts>
+#include <cstddef>
+#include <memory>
 #include <string>
 
 #include "base/glib_ptr.hpp"
@@ -44,6 +46,7 @@ class Json {
   void add(std::integral auto number) {
     json_builder_add_int_value(builder_.get(), static_cast<gint64>(number));
   }
+  void add(std::nullptr_t) { json_builder_add_null_value(builder_.get()); }
   void add(double number) { json_builder_add_double_value(builder_.get(), number); }
 
   /// Of a complete document.

@@ -12,6 +12,7 @@
 
 #include "tool/bench/command.hpp"
 #include "tool/command.hpp"
+#include "tool/info/command.hpp"
 #include "tool/text.hpp"
 
 namespace {
@@ -22,14 +23,15 @@ constexpr int kWrongUse = 2;
 
 constexpr const char* kCommands =
     "Commands (each has a --help of its own):\n"
+    "  info                 what the transports of this host can do, and what is missing\n"
     "  bench server         answers benchmark clients\n"
     "  bench client HOST    measures writes, reads and messages to a bench server";
 
 int run(std::vector<std::string> arguments) {
   const std::string name = arguments.empty() ? "" : arguments.front();
-  if (name == "bench") {
+  if (name == "info" || name == "bench") {
     arguments.erase(arguments.begin());
-    return bench(std::move(arguments));
+    return name == "info" ? info(std::move(arguments)) : bench(std::move(arguments));
   }
   bool version = false;
   Command command("COMMAND [OPTION…]", "Looks into the transports of grainfabric.", kCommands);

@@ -46,6 +46,8 @@ class OfiDomain final : public Domain {
 class OfiTransport final : public Transport {
  public:
   [[nodiscard]] std::vector<std::string> providers() const override { return provider_names(); }
+  [[nodiscard]] std::vector<DeviceInfo> devices() const override { return list_devices(); }
+  [[nodiscard]] std::string library() const override { return library_version(); }
   std::unique_ptr<Domain> open(const DomainOptions& options) override {
     return std::make_unique<OfiDomain>(options);
   }
