@@ -4,6 +4,7 @@
 
 #include <glib.h>
 
+#include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -34,20 +35,21 @@ int run(std::vector<std::string> arguments) {
     return name == "info" ? info(std::move(arguments)) : bench(std::move(arguments));
   }
   bool version = false;
-  Command command("COMMAND [OPTION…]", "Looks into the transports of grainfabric.", kCommands);
+  Command command("COMMAND", "Looks into the transports of grainfabric.", kCommands);
   command.add("version", version, "Say the version");
   const std::vector<std::string> rest = command.parse(std::move(arguments));
   if (version) {
     print_line(stdout, software());
     return EXIT_SUCCESS;
   }
-  throw UsageError(rest.empty() ? "Which command: info or bench?"
+  throw UsageError(rest.empty() ? "No command: info or bench"
                                 : "There is no command \"" + rest.front() + "\"");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setlocale(LC_CTYPE, "");  // GOption's help is not ASCII
   g_set_prgname("grainfabric");
   try {
     return run({argv + 1, argv + argc});

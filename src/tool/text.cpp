@@ -52,7 +52,8 @@ std::vector<std::uint64_t> parse_sizes(const std::string& text) {
 std::string size_text(std::uint64_t bytes) {
   for (const Unit& unit : kUnits) {
     const std::uint64_t whole = bytes >> unit.shift;
-    if (whole > 0 && whole < 1024 && whole << unit.shift == bytes) return std::to_string(whole) + " " + unit.name;
+    if (whole > 0 && whole < 1024 && whole << unit.shift == bytes)
+      return std::to_string(whole) + " " + unit.name;
   }
   return std::to_string(bytes) + " B";
 }

@@ -53,8 +53,13 @@ int run_client(const ClientOptions& options) {
   });
   finished.wait();
   loop.call([&] { conversation.reset(); });
-  report.finish();
-  finished.get();
+  try {
+    finished.get();
+  } catch (const Error& error) {
+    report.finish(error.what());
+    throw;
+  }
+  report.finish({});
   return 0;
 }
 

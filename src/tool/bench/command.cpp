@@ -19,7 +19,7 @@ constexpr const char* kInterfaceHelp =
 int bench_server(const std::vector<std::string>& arguments) {
   ServerOptions options;
   std::uint64_t port = options.port;
-  Command command("bench server [OPTION…]",
+  Command command("bench server",
                   "Answers benchmark clients, one after another, until SIGINT or SIGTERM.", "");
   command.add("address", options.address, "Interface or address to listen on (all)", "ADDRESS");
   command.add("port", port, 0, UINT16_MAX, kPortHelp, "PORT");
@@ -40,7 +40,7 @@ int bench_client(const std::vector<std::string>& arguments) {
   std::uint64_t port = options.port;
   double seconds = 1;
   Command command(
-      "bench client HOST [OPTION…]",
+      "bench client HOST",
       "Measures a transport between this host and one where `grainfabric bench server` runs.",
       "For each size: messages are kept in flight (--depth), written with immediate data at the\n"
       "end, read, or sent. A written or sent message is done when the server has acknowledged it\n"
@@ -62,7 +62,7 @@ int bench_client(const std::vector<std::string>& arguments) {
         try {
           load.operation = operation_from_string(name);
         } catch (const Error& error) {
-          throw UsageError(error.what());
+          throw UsageError(error.failure() + ": write, read or send");
         }
       },
       "write (default), read or send", "NAME");
@@ -99,6 +99,9 @@ int bench_client(const std::vector<std::string>& arguments) {
 int bench(std::vector<std::string> arguments) {
   const std::string role = arguments.empty() ? "" : arguments.front();
   if (role != "server" && role != "client") {
+    Command("bench server|client", "Measures a transport between two hosts.",
+            "Each side has a --help of its own. Start the server first.")
+        .parse(std::move(arguments));  // --help
     throw UsageError("bench needs a role: `bench server` or `bench client HOST`");
   }
   arguments.erase(arguments.begin());

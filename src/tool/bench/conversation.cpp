@@ -116,8 +116,15 @@ void Conversation::on_load_failed(const Error& reason) {
 }
 
 void Conversation::on_line_ended(const Error& reason) {
-  const bool orderly = leaving_ && reason.code() == ErrorCode::disconnected;
-  finish(orderly ? nullptr : std::make_exception_ptr(reason));
+  if (reason.code() != ErrorCode::disconnected) {
+    finish(std::make_exception_ptr(reason));
+  } else if (leaving_) {
+    finish(nullptr);
+  } else {
+    finish(std::make_exception_ptr(Error(reason.code(),
+                                         reason.failure() + " in the middle of the benchmark",
+                                         "Did somebody stop the server, or the network fail?")));
+  }
 }
 
 void Conversation::fail(const Error& reason) {

@@ -92,7 +92,7 @@ void Report::print_row(const Outcome& outcome) {
   print_line(stdout, line);
 }
 
-void Report::finish() {
+void Report::finish(const std::string& error) {
   clear_progress();
   if (!json_) return;
   Json json;
@@ -103,6 +103,7 @@ void Report::finish() {
     json.add("peer-software", welcome_.software);
     json.add("provider", welcome_.provider);
     json.add("provider-reason", welcome_.reason);
+    if (!error.empty()) json.add("error", error);
     json.array("results", outcomes_, [&](const Outcome& outcome) {
       const Figures figures(outcome);
       json.object([&] {

@@ -17,8 +17,8 @@ class Report final : public ConversationEvents {
   void on_welcome(const std::string& peer, const Welcome& welcome) override;
   void on_progress(const LoadOptions& load, const Measured& so_far) override;
   void on_outcome(const Outcome& outcome) override;
-  /// After the last outcome.
-  void finish();
+  /// After the last outcome; `error` is what ended it before its time, or empty.
+  void finish(const std::string& error);
 
  private:
   void clear_progress();

@@ -209,7 +209,7 @@ void print_transports() {
 int info(std::vector<std::string> arguments) {
   bool as_json = false;
   Command command(
-      "info [OPTION…]", "Shows what the transports of this host can do, and what is missing.",
+      "info", "Shows what the transports of this host can do, and what is missing.",
       "Each device of each provider is opened once; what its row says is what a stream would get.\n"
       "Columns: longest write, injected write and message in bytes, parts that one write gathers,\n"
       "writes in flight, whether an immediate tells that all earlier writes have landed, and\n"
