@@ -14,10 +14,11 @@ demo=(
   gstreamer1.0-tools
 )
 # ccache saves most of the time of a second run. libc6-dbg: names of C library functions, by which
-# tests/*.supp know them. The sanitizers' runtimes come with the compilers.
+# tests/*.supp know them. The sanitizers' runtimes of GCC come with it,
+# clang's and libFuzzer in libclang-rt.
 tests=(
-  ccache clang-14 clang-format-14 clang-tidy-14 gstreamer1.0-plugins-bad libc6-dbg libgtest-dev
-  python3 util-linux
+  ccache clang-14 clang-format-14 clang-tidy-14 gstreamer1.0-plugins-bad libc6-dbg
+  libclang-rt-14-dev libgtest-dev python3 util-linux
 )
 
 wanted=("${build[@]}" "${demo[@]}")
