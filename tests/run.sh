@@ -175,14 +175,14 @@ builds_with_fuzzers() {
     -Dcpp_args=-fsanitize=fuzzer-no-link && ninja -C build-fuzz fuzz
 }
 finds_nothing() {
-  local name seeds=() work
-  name=$(basename "$1" _fuzz) work=build-fuzz/found/$name
-  mkdir -p "$work/corpus"
-  if [[ -d build-fuzz/tests/fuzz/seeds/$name ]]; then seeds=("build-fuzz/tests/fuzz/seeds/$name"); fi
+  local work
+  work=build-fuzz/found/$(basename "$1" _fuzz)
+  mkdir -p "$work/corpus" "$work/seeds"
+  "${1%_fuzz}_seeds" "$work/seeds" || return
   # GLib's own allocator would hide what is read beside a block.
   G_SLICE=always-malloc UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
     "$1" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
-    -print_final_stats=1 -artifact_prefix="$work/" "$work/corpus" "${seeds[@]}"
+    -print_final_stats=1 -artifact_prefix="$work/" "$work/corpus" "$work/seeds"
 }
 
 # What a host without libfabric has.

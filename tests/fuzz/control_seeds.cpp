@@ -52,17 +52,14 @@ void write(const std::filesystem::path& folder, const std::string& name, const s
 
 int main(int argc, char** argv) {
   using namespace grainfabric::fuzz;
-  if (argc != 3) return 2;
+  if (argc != 2) return 2;
   std::string all;
   for_each_kind([&](auto kind) {
     using Message = typename decltype(kind)::Message;
     const std::string frame = frame_of(kind.kType, std::get<Message>(kSamples).encode().get());
-    const std::string name = std::to_string(kind.kType);
-    write(argv[1], name, frame);
-    write(argv[2], name, '\x10' + frame);
+    write(argv[1], std::to_string(kind.kType), frame);
     all += frame;
   });
   write(argv[1], "all", all);
-  write(argv[2], "all", '\xff' + all);
   return 0;
 }
