@@ -5,6 +5,8 @@
 
 #include "gstptr.hpp"
 
+#define GST_CAT_DEFAULT gst_fabric_debug
+
 using grainfabric::ErrorCode;
 using grainfabric::PeerChange;
 using grainfabric::Polling;
@@ -274,6 +276,13 @@ GstStructure* stats_structure(const Stats& stats, guint64 bytes_copied_by_elemen
   }
   gst_structure_set_value(structure, "peers", peers.get());
   return structure;
+}
+
+void log_final_stats(GstElement* element) {
+  GstStructure* stats = nullptr;
+  g_object_get(element, "stats", &stats, nullptr);
+  const StructurePtr owner(stats);
+  GST_INFO_OBJECT(element, "At the end: %" GST_PTR_FORMAT, stats);
 }
 
 void install_peer_signals(GObjectClass* klass) {

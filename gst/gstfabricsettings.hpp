@@ -63,6 +63,9 @@ std::string get_uri(const Settings& settings, guint default_slots);
 /// What `stats` gives. `bytes_copied_by_element` adds to the engine's.
 GstStructure* stats_structure(const grainfabric::Stats& stats, guint64 bytes_copied_by_element);
 
+/// Logs `stats` as they are at the end of a stream (GST_DEBUG=fabric:4).
+void log_final_stats(GstElement* element);
+
 /// A peer came, went or was refused: a bus message "fabric-peer" (state, peer, provider, reason),
 /// the signals peer-connected, peer-disconnected and peer-refused, and a warning where something
 /// is wrong that heals.

@@ -185,6 +185,7 @@ static gboolean gst_fabric_sink_start(GstBaseSink* base) {
 }
 
 static gboolean gst_fabric_sink_stop(GstBaseSink* base) {
+  fabric::log_final_stats(GST_ELEMENT(base));
   Sink& sink = *GST_FABRIC_SINK(base)->sink;
   std::shared_ptr<Initiator> initiator;
   {

@@ -101,6 +101,7 @@ GstStateChangeReturn gst_fabric_src_change_state(GstElement* element, GstStateCh
       set_playing(true);
       break;
     case GST_STATE_CHANGE_PAUSED_TO_READY:
+      fabric::log_final_stats(element);
       gst_fabric_src_close(self);
       break;
     default:

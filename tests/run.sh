@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 usage() {
   cat <<END
 usage: tests/run.sh [options]
-  --quick      only the plain build with all its suites
+  --quick      only the plain build with all its suites, unless parts are named; fuzzing is brief
   --part NAME  only this part; may be given several times: ${all_parts[*]}
 END
 }
@@ -18,15 +18,17 @@ END
 asan_patience=5
 tsan_patience=10
 
-all_parts=(plain clang tidy asan tsan no-ofi demo)
+all_parts=(plain vm clang tidy asan tsan fuzz no-ofi demo)
+default_parts=("${all_parts[@]}")
 parts=()
+fuzz_seconds=20 # for each target
 results=()  # a line a part, for the end
 launcher=() # what starts meson test, where it matters
 passed=0 failed=0 skipped=0
 
 while (($# > 0)); do
   case $1 in
-    --quick) parts=(plain) ;;
+    --quick) default_parts=(plain) fuzz_seconds=5 ;;
     --part)
       if [[ " ${all_parts[*]} " != *" ${2:-} "* || -z ${2:-} ]]; then
         echo "--part is one of: ${all_parts[*]}" >&2
@@ -47,7 +49,7 @@ while (($# > 0)); do
   esac
   shift
 done
-((${#parts[@]} > 0)) || parts=("${all_parts[@]}")
+((${#parts[@]} > 0)) || parts=("${default_parts[@]}")
 
 headline() { printf '\n==== %s ====\n' "$*"; }
 
@@ -108,7 +110,12 @@ build_and_test() {
   fi
 }
 
-part_plain() { build_and_test plain build-plain -Dofi=enabled --; }
+part_plain() {
+  build_and_test plain build-plain -Dofi=enabled -- --no-suite vm
+}
+
+# RDMA devices made of software in a guest, one boot after the other.
+part_vm() { build_and_test vm build-plain -Dofi=enabled -- --suite vm; }
 
 part_clang() {
   check format is_formatted
@@ -142,7 +149,7 @@ part_asan() {
   # The plugin scanner is a program without the sanitizer, and cannot load a plugin with it.
   export GST_REGISTRY_FORK=no
   build_and_test asan build-asan -Dofi=enabled -Db_sanitize=address,undefined -Db_lundef=false -- \
-    --suite engine --suite elements --timeout-multiplier "$asan_patience"
+    --suite engine --suite elements --suite tools --timeout-multiplier "$asan_patience"
   unset ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS GST_REGISTRY_FORK
 }
 
@@ -155,6 +162,32 @@ part_tsan() {
     --suite engine --timeout-multiplier "$tsan_patience"
   unset TSAN_OPTIONS
   launcher=()
+}
+
+# Every program of tests/fuzz, from its seeds on; what it found before stays in its corpus.
+part_fuzz() {
+  if ! builds_with_fuzzers; then
+    echo "FAIL: the part fuzz does not build" >&2
+    add fuzz 0 1 0
+    return
+  fi
+  local target
+  for target in build-fuzz/tests/fuzz/*_fuzz; do check fuzz finds_nothing "$target"; done
+}
+builds_with_fuzzers() {
+  CC=clang-14 CXX=clang++-14 configure build-fuzz -Dtests=enabled -Dwerror=true -Dofi=disabled \
+    -Dtools=disabled -Db_sanitize=address,undefined -Db_lundef=false \
+    -Dcpp_args=-fsanitize=fuzzer-no-link && ninja -C build-fuzz fuzz
+}
+finds_nothing() {
+  local work
+  work=build-fuzz/found/$(basename "$1" _fuzz)
+  mkdir -p "$work/corpus" "$work/seeds"
+  "${1%_fuzz}_seeds" "$work/seeds" || return
+  # GLib's own allocator would hide what is read beside a block.
+  G_SLICE=always-malloc UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+    "$1" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+    -print_final_stats=1 -artifact_prefix="$work/" "$work/corpus" "$work/seeds"
 }
 
 # What a host without libfabric has.

@@ -17,10 +17,10 @@ namespace {
 bool is_final(ErrorCode code, bool had_session) {
   switch (code) {
     case ErrorCode::unresolvable:
-      return !had_session;  // a name that once had an address may get it back
+    case ErrorCode::unknown_interface:
+      return !had_session;  // what was there once, a name's address or an interface, may come back
     case ErrorCode::invalid_argument:
     case ErrorCode::unknown_provider:
-    case ErrorCode::unknown_interface:
     case ErrorCode::version:
     case ErrorCode::no_memory:
     case ErrorCode::locked_memory_limit:
@@ -92,7 +92,7 @@ void InitiatorLink::connect() {
   try {
     state_ = Connecting{std::make_unique<Dial>(loop_, options_, *this)};
   } catch (const Error& error) {
-    fail(error);
+    wait_and_retry(error);
   }
 }
 

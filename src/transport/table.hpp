@@ -26,6 +26,9 @@ class GRAINFABRIC_API Table {
   /// All provider names that open() takes now.
   [[nodiscard]] std::vector<std::string> providers() const;
   [[nodiscard]] const std::vector<Missing>& missing() const noexcept { return missing_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<Transport>>& transports() const noexcept {
+    return transports_;
+  }
 
   /// Opens a provider. Throws Error(unknown_provider) with the names there are and what is
   /// missing, or what the transport throws.

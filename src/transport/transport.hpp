@@ -155,12 +155,24 @@ struct DomainOptions {
   Options options;
 };
 
+/// One thing that a provider can be opened on, for a person who looks for it.
+struct DeviceInfo {
+  std::string provider;   ///< As Transport::providers() lists it.
+  std::string interface;  ///< As Capabilities::interface; may be empty.
+  std::string address;    ///< For DomainOptions::local_address; empty where it has none.
+};
+
 /// A family of providers behind one library.
 class Transport {
  public:
   virtual ~Transport() = default;
   /// Provider names that this host can open now, e.g. {"tcp", "tcp;ofi_rxm", "shm"}.
   [[nodiscard]] virtual std::vector<std::string> providers() const = 0;
+  /// What those can be opened on, without opening it. A provider that is not among them opens where
+  /// its library likes.
+  [[nodiscard]] virtual std::vector<DeviceInfo> devices() const { return {}; }
+  /// The library beneath with its version, "libfabric 1.17"; empty where there is none.
+  [[nodiscard]] virtual std::string library() const { return {}; }
   /// Throws Error: unknown_provider, unknown_interface, permission, …
   virtual std::unique_ptr<Domain> open(const DomainOptions& options) = 0;
 };
