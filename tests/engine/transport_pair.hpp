@@ -143,9 +143,9 @@ struct Pair {
       : target_domain(Table::shared().open(options)),
         initiator_domain(Table::shared().open(from_other_end(options))) {}
 
-  /// With the initiator at FABRIC_TEST_INITIATOR_ADDRESS, where that is set: across a wire.
+  /// With the initiator at FABRIC_TEST_INTERFACE, where that is set: across a wire.
   static DomainOptions from_other_end(DomainOptions options) {
-    const char* address = std::getenv("FABRIC_TEST_INITIATOR_ADDRESS");
+    const char* address = std::getenv("FABRIC_TEST_INTERFACE");
     if (address != nullptr && !options.local_address.empty()) options.local_address = address;
     return options;
   }

@@ -2,6 +2,7 @@
 #include "transport/transport.hpp"
 
 #include "transport/verbs/acceptor.hpp"
+#include "transport/verbs/device_address.hpp"
 #include "transport/verbs/handles.hpp"
 #include "transport/verbs/initiator.hpp"
 #include "transport/verbs/registration.hpp"
@@ -39,6 +40,14 @@ class VerbsTransport final : public Transport {
     if (DeviceList().empty()) return {};
     return {"verbs"};
   }
+  [[nodiscard]] std::vector<DeviceInfo> devices() const override {
+    std::vector<DeviceInfo> all;
+    for (const DeviceAddress& one : device_addresses()) {
+      all.push_back({"verbs", one.device, one.address.text()});
+    }
+    return all;
+  }
+  [[nodiscard]] std::string library() const override { return "rdma-core"; }
   std::unique_ptr<Domain> open(const DomainOptions& options) override {
     return std::make_unique<VerbsDomain>(options);
   }
