@@ -65,10 +65,13 @@ void Device::find_device() {
   device_name_ = ibv_get_device_name(id->verbs->device);
   const bool is_named = settings_.device.empty() || settings_.device == device_name_;
   if (!is_named || (settings_.port != 0 && settings_.port != id->port_num)) {
-    throw Error(ErrorCode::unknown_interface,
-                "The local address " + address_.text() + " is on " + device_name_ + " port " +
-                    std::to_string(id->port_num) + ", not where device and port of [verbs] say",
-                "This host has: " + list_devices() + ".");
+    throw Error(
+        ErrorCode::unknown_interface,
+        "The local address " + address_.text() + " is on " + device_name_ + " port " +
+            std::to_string(id->port_num) + ", not on " +
+            (is_named ? "port " + std::to_string(settings_.port) : "device " + settings_.device) +
+            " as [verbs] says",
+        "This host has: " + list_devices() + ".");
   }
   settings_.port = id->port_num;
 }
