@@ -18,6 +18,16 @@ constexpr int kTimeoutsToCollapse = 2;
 constexpr int kTimeoutsToBlackHole = 3;
 /// A quarter of the window between two ACKs that the sender asks for keeps the pipe full.
 constexpr std::size_t kAcksPerWindow = 4;
+/// Payloads of whole cache lines make the kernel's copies on both sides start at one.
+constexpr std::size_t kCacheLine = 64;
+static_assert(kDataHeaderSize % kCacheLine == 0);
+
+/// Most of a datagram of this size; rounded down where that costs little.
+std::size_t payload_of(std::size_t datagram) {
+  const std::size_t most = datagram - kDataHeaderSize;
+  const std::size_t rounded = most / kCacheLine * kCacheLine;
+  return (most - rounded) * 100 <= most ? rounded : most;
+}
 
 }  // namespace
 
@@ -176,7 +186,8 @@ void Connection::on_packet_lost(std::uint64_t, const SentPacket& packet) {
 // Sending.
 
 std::size_t Connection::window() const noexcept {
-  return std::min({congestion_.window(), options_.peer_window, kMaxWindow});
+  const std::size_t most = rtt_.minimum() < kLongPath ? kCacheWindow : kMaxWindow;
+  return std::min({congestion_.window(), options_.peer_window, most});
 }
 
 bool Connection::may_send() const noexcept {
@@ -217,7 +228,7 @@ bool Connection::fill(SendBatch* batch, TimePoint now) {
 
 bool Connection::add_chunk(SendBatch* batch, TimePoint now) {
   Chunk chunk;
-  if (!outbox_.cut(path_.datagram() - kDataHeaderSize, &chunk)) return false;
+  if (!outbox_.cut(payload_of(path_.datagram()), &chunk)) return false;
   const std::size_t size = kDataHeaderSize + chunk.size;
   chunk.header.connection = options_.peer_id;
   chunk.header.number = sent_.next_number();

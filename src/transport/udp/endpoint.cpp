@@ -142,15 +142,19 @@ void UdpEndpoint::take(const Intake::Arrival& arrival, TimePoint now) {
   if (!arrival.in_place.empty()) {
     Data data;
     parse_data(arrival.bytes.first<kDataHeaderSize>(), arrival.in_place, &data);
-    is_bulk_ = true;
+    is_bulk_ = data.payload.size() >= kWorthPeeking;
+    connection_->receive(data, &drops_, now);
+    return;
+  }
+  if (Data data; arrival.bytes.size() >= kDataHeaderSize &&
+                 parse_data(arrival.bytes.first<kDataHeaderSize>(),
+                            arrival.bytes.subspan(kDataHeaderSize), &data)) {
+    is_bulk_ = data.payload.size() >= kWorthPeeking;
     connection_->receive(data, &drops_, now);
     return;
   }
   const Packet packet = parse(arrival.bytes);
-  if (const auto* data = std::get_if<Data>(&packet)) {
-    is_bulk_ = data->payload.size() >= kDirectPayload;
-    connection_->receive(*data, &drops_, now);
-  } else if (greeter_ && std::holds_alternative<Hello>(packet)) {
+  if (greeter_ && std::holds_alternative<Hello>(packet)) {
     // From the connected peer: our WELCOME was lost.
     if (const auto answer = greeter_->on_datagram(packet, greeter_->guest()->address, &drops_)) {
       static_cast<void>(::send(socket_->fd(), answer->bytes.data(), answer->size, MSG_DONTWAIT));

@@ -157,7 +157,7 @@ Inbox::Taken Inbox::finish_read(const Data& data) {
 }
 
 std::optional<Inbox::Forecast> Inbox::forecast() const noexcept {
-  if (last_.payload.size() < kDirectPayload || last_.left == 0) return std::nullopt;
+  if (last_.payload.size() < kLeastDirect || last_.left == 0) return std::nullopt;
   if (last_.end() != received_.highest()) return std::nullopt;
   Forecast forecast;
   forecast.next.kind = last_.kind;
@@ -171,7 +171,7 @@ std::optional<Inbox::Forecast> Inbox::forecast() const noexcept {
 }
 
 std::optional<Inbox::Forecast> Inbox::forecast_from(const Data& data) const noexcept {
-  if (!is_placed_at_once(data.kind) || data.payload.size() < kDirectPayload) return std::nullopt;
+  if (!is_placed_at_once(data.kind) || data.payload.size() < kLeastDirect) return std::nullopt;
   if (data.position < received_.highest() || check(data) != Taken::fresh) return std::nullopt;
   Forecast forecast;
   forecast.next = data;

@@ -19,33 +19,54 @@ constexpr std::size_t kStagedBatch = 4;
 
 Intake::Intake() : staging_(kReceiveBatch * kSlot) {}
 
+/// The next slot: of the forecast from `*ahead` bytes on, or of whatever comes.
+void Intake::add_slot(const Inbox::Forecast* forecast, std::size_t* ahead) noexcept {
+  Slot& slot = slots_[wanted_];
+  slot = {};
+  slot.first_part = part_count_;
+  slot.first_header = header_count_;
+  std::size_t used = 0;
+  if (forecast != nullptr) {
+    slot.place = forecast->place + *ahead;
+    slot.position = forecast->next.position + *ahead;
+    slot.chunk = forecast->chunk;
+  }
+  const std::size_t most = grouped() ? kMaxGroup : 1;
+  while (forecast != nullptr && slot.forecast < most && *ahead < forecast->left) {
+    const std::size_t size = std::min(forecast->chunk, forecast->left - *ahead);
+    if (used + kDataHeaderSize + size > kSlot) break;
+    parts_[part_count_++] = {headers_[header_count_++].bytes.data(), kDataHeaderSize};
+    parts_[part_count_++] = {forecast->place + *ahead, size};
+    *ahead += size;
+    used += kDataHeaderSize + size;
+    ++slot.forecast;
+  }
+  // What is more than forecast comes to lie where bring_together() wants it.
+  const auto rest = staging(wanted_).subspan(used);
+  parts_[part_count_++] = {rest.data(), rest.size()};
+  slot.part_count = part_count_ - slot.first_part;
+  msghdr& header = vector_[wanted_].msg_hdr;
+  header = {};
+  header.msg_iov = &parts_[slot.first_part];
+  header.msg_iovlen = slot.part_count;
+  header.msg_control = controls_[wanted_].bytes.data();
+  header.msg_controllen = controls_[wanted_].bytes.size();
+  ++wanted_;
+}
+
 void Intake::prepare(const Inbox::Forecast* forecast) noexcept {
-  std::size_t ahead = 0;  // bytes of the forecast that have a slot
-  wanted_ = 0;
+  wanted_ = part_count_ = header_count_ = 0;
+  std::size_t ahead = 0;
+  if (grouped()) {  // one message is work enough for a call, and the next is forecast better then
+    add_slot(forecast, &ahead);
+    return;
+  }
   while (forecast != nullptr && wanted_ < kReceiveBatch && ahead < forecast->left) {
-    const std::size_t size = std::min(forecast->chunk, forecast->left - ahead);
-    Slot& slot = slots_[wanted_];
-    slot = {{forecast->place + ahead, size}, forecast->next.position + ahead};
-    const auto beyond = staging(wanted_).subspan(kDataHeaderSize + size);
-    parts_[wanted_] = {iovec{headers_[wanted_].data(), kDataHeaderSize},
-                       iovec{slot.place.data(), size}, iovec{beyond.data(), beyond.size()}};
-    ++wanted_;
-    ahead += size;
+    add_slot(forecast, &ahead);
   }
-  const std::size_t forecasted = wanted_;
-  const std::size_t more = forecast == nullptr ? kStagedBatch : 1;
-  for (; wanted_ < std::min(forecasted + more, kReceiveBatch); ++wanted_) {
-    slots_[wanted_] = {};
-    parts_[wanted_][0] = {staging(wanted_).data(), kSlot};
-  }
-  for (std::size_t i = 0; i < wanted_; ++i) {
-    msghdr& header = vector_[i].msg_hdr;
-    header = {};
-    header.msg_iov = parts_[i].data();
-    header.msg_iovlen = i < forecasted ? 3 : 1;
-    header.msg_control = controls_[i].bytes.data();
-    header.msg_controllen = controls_[i].bytes.size();
-  }
+  const std::size_t end =
+      std::min(wanted_ + (forecast == nullptr ? kStagedBatch : 1), kReceiveBatch);
+  while (wanted_ < end) add_slot(nullptr, &ahead);
 }
 
 std::size_t Intake::peek(int socket, std::span<std::byte, kDataHeaderSize> header) noexcept {
@@ -68,15 +89,14 @@ Intake::Outcome Intake::receive(int socket, const Inbox::Forecast* forecast,
   count_ = static_cast<std::size_t>(received);
   bool as_forecast = true;
   for (std::size_t i = 0; i < count_; ++i) {
-    slots_[i].size = vector_[i].msg_len;
-    slots_[i].segment = segment_of(i);
-    if (slots_[i].place.empty()) continue;
-    as_forecast = as_forecast && is_as_forecast(i, *forecast, connection);
-    if (as_forecast) {
-      slots_[i].in_place = true;
-    } else {
-      bring_together(i);
-    }
+    Slot& slot = slots_[i];
+    slot.size = vector_[i].msg_len;
+    slot.segment = segment_of(i);
+    alone_ = slot.segment < slot.size ? 0 : std::min(alone_ + 1, kAloneToUngroup);
+    if (slot.forecast == 0) continue;
+    as_forecast = as_forecast && is_as_forecast(slot, *forecast, connection);
+    slot.in_place = as_forecast;
+    if (!as_forecast) bring_together(i);
   }
   return Outcome::some;
 }
@@ -93,26 +113,41 @@ std::size_t Intake::segment_of(std::size_t index) noexcept {
   return slots_[index].size;
 }
 
-bool Intake::is_as_forecast(std::size_t index, const Inbox::Forecast& forecast,
+bool Intake::is_as_forecast(const Slot& slot, const Inbox::Forecast& forecast,
                             std::uint64_t connection) const noexcept {
-  const Slot& slot = slots_[index];
-  if (slot.size <= kDataHeaderSize || slot.segment != slot.size) return false;
-  Data data;
-  const std::size_t payload = slot.size - kDataHeaderSize;
-  return payload <= slot.place.size() &&
-         parse_data(headers_[index], slot.place.first(payload), &data) &&
-         data.connection == connection && data.position == slot.position &&
-         data.kind == forecast.next.kind && data.key == forecast.next.key &&
-         data.address - forecast.next.address == slot.position - forecast.next.position;
+  if (slot.size <= kDataHeaderSize) return false;
+  const std::size_t whole = kDataHeaderSize + slot.chunk;
+  if (slot.segment != slot.size && slot.segment != whole) return false;
+  const std::size_t datagrams = (slot.size + slot.segment - 1) / slot.segment;
+  if (datagrams > slot.forecast || slot.size > datagrams * whole) return false;
+  const std::size_t last = slot.size - (datagrams - 1) * slot.segment;
+  // The last forecast may have had less room than a whole chunk.
+  const iovec& room = parts_[slot.first_part + 2 * datagrams - 1];
+  if (last <= kDataHeaderSize || last - kDataHeaderSize > room.iov_len) return false;
+  for (std::size_t i = 0; i < datagrams; ++i) {
+    Data data;
+    const std::size_t ahead = i * slot.chunk;
+    if (!parse_data(headers_[slot.first_header + i].bytes, {}, &data) ||
+        data.connection != connection || data.position != slot.position + ahead ||
+        data.kind != forecast.next.kind || data.key != forecast.next.key ||
+        data.address - forecast.next.address != data.position - forecast.next.position) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void Intake::bring_together(std::size_t index) noexcept {
   const Slot& slot = slots_[index];
-  const auto to = staging(index);
-  const std::size_t header = std::min(slot.size, kDataHeaderSize);
-  std::memcpy(to.data(), headers_[index].data(), header);
-  std::memcpy(to.data() + header, slot.place.data(),
-              std::min(slot.size - header, slot.place.size()));
+  std::byte* to = staging(index).data();
+  std::size_t left = slot.size;
+  for (std::size_t i = 0; i + 1 < slot.part_count && left > 0; ++i) {
+    const iovec& part = parts_[slot.first_part + i];
+    const std::size_t size = std::min(part.iov_len, left);
+    std::memcpy(to, part.iov_base, size);
+    to += size;
+    left -= size;
+  }
 }
 
 bool Intake::next(Arrival* arrival) noexcept {
@@ -122,13 +157,14 @@ bool Intake::next(Arrival* arrival) noexcept {
   }
   if (next_ == count_) return false;
   const Slot& slot = slots_[next_];
-  if (slot.in_place) {
-    *arrival = {headers_[next_], slot.place.first(slot.size - kDataHeaderSize)};
-    offset_ = slot.size;
-    return true;
-  }
   const std::size_t size = std::min(slot.segment, slot.size - offset_);
-  *arrival = {staging(next_).subspan(offset_, size), {}};
+  if (slot.in_place) {
+    const std::size_t number = offset_ / slot.segment;
+    *arrival = {headers_[slot.first_header + number].bytes,
+                {slot.place + number * slot.chunk, size - kDataHeaderSize}};
+  } else {
+    *arrival = {staging(next_).subspan(offset_, size), {}};
+  }
   offset_ += size;
   return true;
 }

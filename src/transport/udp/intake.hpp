@@ -16,13 +16,16 @@ namespace grainfabric::transport::udp {
 /// headers go into a buffer and payloads straight into their places; a datagram that is another
 /// than forecast is brought together in a staging buffer, and so are all behind it, before any of
 /// them is looked at. What its payload overwrote was to be written anyway, since it is in the range
-/// of a write that has not landed. Others go into a staging buffer, where the kernel may have put
-/// many together (UDP_GRO). Shared by the endpoints of a Domain, one at a time.
+/// of a write that has not landed.
+///
+/// Where the kernel puts datagrams together (UDP_GRO) one message holds many, up to 64 KiB, and is
+/// taken apart by the very read: header, payload, header, payload. Shared by the endpoints of a
+/// Domain, one at a time.
 class Intake {
  public:
   Intake();
 
-  /// One datagram. In place: `bytes` is its header, and its payload lies where it belongs.
+  /// One datagram. With `in_place`, `bytes` is its header, and its payload lies where it belongs.
   struct Arrival {
     std::span<const std::byte> bytes;
     std::span<const std::byte> in_place;
@@ -37,19 +40,34 @@ class Intake {
   [[nodiscard]] int error() const noexcept { return error_; }
 
  private:
-  /// What one message may be: a datagram, or many that GRO has put together, up to 64 KiB.
+  /// What one message may be: a datagram, or many that GRO has put together.
   static constexpr std::size_t kSlot = 65'536 + kDataHeaderSize;
+  static constexpr std::size_t kMaxGroup = 64;  // datagrams in it; UDP_GRO_CNT_MAX of Linux
 
+  /// The datagrams that one message is forecast to hold; their headers stand one after the other.
   struct Slot {
-    std::span<std::byte> place;  // of the payload; empty: all goes into staging
-    std::uint64_t position = 0;
-    std::size_t size = 0;
-    std::size_t segment = 0;  // of the datagrams in it
+    std::byte* place = nullptr;  // of the first payload; the others follow it
+    std::uint64_t position = 0;  // in the stream, likewise
+    std::size_t chunk = 0;       // payload of each
+    std::size_t first_header = 0;
+    std::size_t forecast = 0;  // number of them; 0: all goes into staging
+    std::size_t first_part = 0;
+    std::size_t part_count = 0;
+    std::size_t size = 0;     // of the message that came
+    std::size_t segment = 0;  // of each datagram in it but the last
     bool in_place = false;
   };
+  /// Single datagrams in a row after which groups are not expected any more: ends of runs and ACKs
+  /// come alone also where the kernel groups.
+  static constexpr std::size_t kAloneToUngroup = 64;
+  struct alignas(kDataHeaderSize) Header {
+    std::array<std::byte, kDataHeaderSize> bytes;
+  };
 
+  [[nodiscard]] bool grouped() const noexcept { return alone_ < kAloneToUngroup; }
   void prepare(const Inbox::Forecast* forecast) noexcept;
-  [[nodiscard]] bool is_as_forecast(std::size_t index, const Inbox::Forecast& forecast,
+  void add_slot(const Inbox::Forecast* forecast, std::size_t* ahead) noexcept;
+  [[nodiscard]] bool is_as_forecast(const Slot& slot, const Inbox::Forecast& forecast,
                                     std::uint64_t connection) const noexcept;
   void bring_together(std::size_t index) noexcept;
   [[nodiscard]] std::size_t segment_of(std::size_t index) noexcept;
@@ -58,15 +76,18 @@ class Intake {
   }
 
   std::vector<std::byte> staging_;
-  std::array<std::array<std::byte, kDataHeaderSize>, kReceiveBatch> headers_;
-  std::array<std::array<iovec, 3>, kReceiveBatch> parts_;
+  std::array<Header, kMaxGroup + kReceiveBatch> headers_;
+  std::array<iovec, 2 * kMaxGroup + 3 * kReceiveBatch> parts_;
   std::array<mmsghdr, kReceiveBatch> vector_{};
   struct alignas(cmsghdr) Control {
     std::array<std::byte, CMSG_SPACE(sizeof(int))> bytes;
   };
   std::array<Control, kReceiveBatch> controls_{};
   std::array<Slot, kReceiveBatch> slots_;
+  std::size_t alone_ = kAloneToUngroup;  // datagrams since the kernel last put some together
   std::size_t wanted_ = 0;
+  std::size_t header_count_ = 0;
+  std::size_t part_count_ = 0;
   std::size_t count_ = 0;
   std::size_t next_ = 0;
   std::size_t offset_ = 0;  // in slot next_

@@ -19,31 +19,38 @@
 /// | 1 | 1 | version, 1 |
 /// | 2 | 1 | DATA: kind. ACK: number of ranges |
 /// | 3 | 1 | DATA: flags |
-/// | 4 | 4 | DATA: immediate. ACK: microseconds it was held back. CLOSE: reason. HELLO, WELCOME:
-/// bytes the sender's socket holds | | 8 | 8 | connection id of the receiver; HELLO, CHALLENGE: of
-/// the initiator | | 16 | 8 | DATA, PING: packet number, never used twice. ACK: number of the ACK.
-/// WELCOME: connection id of the target |
+/// | 4 | 4 | DATA: immediate. ACK: microseconds it was held back. CLOSE: reason |
+/// | | | HELLO, WELCOME: bytes that the sender's socket holds |
+/// | 8 | 8 | connection id of the receiver. HELLO, CHALLENGE: of the initiator |
+/// | 16 | 8 | DATA, PING: packet number, never used twice. ACK: number of the ACK |
+/// | | | WELCOME: connection id of the target |
 ///
 /// and goes on with
 ///
 /// | type | at | size | what |
 /// |---|---|---|---|
-/// | HELLO | 24 | 16 | token; 40: 16 bytes of cookie (zeros at first); zeros up to 1,200 bytes |
-/// | CHALLENGE | 24 | 16 | cookie that proves the address when it comes back |
-/// | WELCOME | 24 | 0 | |
+/// | HELLO | 24 | 16 | token |
+/// | | 40 | 16 | cookie; at first zeros |
+/// | | 56 | 1144 | zeros, so that no answer is longer |
+/// | CHALLENGE | 24 | 16 | cookie: proves the address when it comes back |
 /// | DATA | 24 | 8 | position in the stream |
-/// | | 32 | 8 | address (write), offset (read data) |
-/// | | 40 | 8 | key (write), number of the read (read data) |
-/// | | 48 | 4 | bytes that follow at the next positions and the next addresses, as far as it is
-/// known | | | 52 | 4 | 0 | | | 56 | | payload | | ACK | 24 | 8 | position up to which all has
-/// landed | | | 32 | 8 | largest packet number that arrived | | | 40 | 8 | 0 | | | 48 | 8 each |
-/// ranges downwards: u32 numbers missing above it (0 in the first), u32 numbers in it | | PING | 24
-/// | | zeros, as many as the path is asked to carry | | CLOSE | 24 | 0 | |
+/// | | 32 | 8 | write: address. Read data: offset |
+/// | | 40 | 8 | write: key. Read data: number of the read |
+/// | | 48 | 4 | bytes to come at the next positions and next addresses, as far as known |
+/// | | 52 | 12 | zeros: room for an authentication tag; the payload begins with a cache line |
+/// | | 64 | | payload |
+/// | ACK | 24 | 8 | position up to which all has landed |
+/// | | 32 | 8 | largest packet number that arrived |
+/// | | 40 | 8 | zeros |
+/// | | 48 | 8 each | ranges downwards: u32 numbers missing above it (first: 0), u32 in it |
+/// | PING | 24 | | zeros, as many as the path is asked to carry |
+///
+/// WELCOME and CLOSE have nothing more.
 namespace grainfabric::transport::udp {
 
 inline constexpr std::uint8_t kVersion = 1;
 inline constexpr std::size_t kHeaderSize = 24;
-inline constexpr std::size_t kDataHeaderSize = 56;
+inline constexpr std::size_t kDataHeaderSize = 64;
 inline constexpr std::size_t kAckHeaderSize = 48;
 inline constexpr std::size_t kChallengeSize = 40;
 inline constexpr std::size_t kMaxAckRanges = 32;
