@@ -108,14 +108,25 @@ void Congestion::avoid(std::size_t bytes, const Rtt& rtt, TimePoint now) noexcep
 }
 
 void Congestion::on_lost(TimePoint sent, TimePoint now) noexcept {
+  ++losses_;
   if (reduced_at_ && sent <= *reduced_at_) return;
   reduced_at_ = now;
+  losses_ = 1;
+  before_ = {window_, threshold_, plateau_};
   epoch_.reset();
   const auto window = static_cast<double>(window_);
   // Fast convergence (RFC 9438 4.7): leaves room to those who came later.
   plateau_ = window < plateau_ ? window * (1 + kBeta) / 2 : window;
   window_ = std::max(static_cast<std::size_t>(window * kBeta), minimum());
   threshold_ = window_;
+}
+
+void Congestion::on_late(TimePoint sent) noexcept {
+  if (!reduced_at_ || sent > *reduced_at_ || --losses_ > 0 || before_.window <= window_) return;
+  window_ = before_.window;
+  threshold_ = before_.threshold;
+  plateau_ = before_.plateau;
+  epoch_.reset();
 }
 
 void Congestion::collapse() noexcept {

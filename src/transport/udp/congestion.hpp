@@ -26,6 +26,9 @@ class Congestion {
                 TimePoint now) noexcept;
   /// A packet that was sent at `sent` is lost.
   void on_lost(TimePoint sent, TimePoint now) noexcept;
+  /// A packet that on_lost() was told of arrived after all. Once all of those that led to the last
+  /// reduction have, it is taken back (as Linux TCP does with DSACK, in the sense of RFC 4015).
+  void on_late(TimePoint sent) noexcept;
   /// Nothing came through for several probe timeouts (persistent congestion, RFC 9002 7.6).
   void collapse() noexcept;
 
@@ -48,6 +51,13 @@ class Congestion {
   std::size_t window_ = 0;
   std::size_t threshold_ = SIZE_MAX;
   std::optional<TimePoint> reduced_at_;
+  int losses_ = 0;  // that led to this reduction and have not arrived since
+  struct Before {
+    std::size_t window;
+    std::size_t threshold;
+    double plateau;
+  };
+  Before before_{};  // the reduction
 
   // CUBIC, in bytes.
   std::optional<TimePoint> epoch_;  // of the present growth

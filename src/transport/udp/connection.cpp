@@ -83,7 +83,8 @@ void Connection::receive(const Packet& packet, Drops* drops, TimePoint now) {
       events_.on_failed(Error(ErrorCode::disconnected, options_.peer + " closed the connection"));
     }
   } else {
-    ++drops->malformed;  // or late: a HELLO, a WELCOME
+    // Of the handshake, and late.
+    ++(std::holds_alternative<std::monostate>(packet) ? drops->malformed : drops->replayed);
   }
 }
 

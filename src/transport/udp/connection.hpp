@@ -102,6 +102,7 @@ class Connection final : private Inbox::Events, private SentPackets::Events {
   void on_read_done(std::uint64_t context) override { events_.on_completed(context); }
   void on_packet_acked(std::uint64_t number, const SentPacket& packet) override;
   void on_packet_lost(std::uint64_t number, const SentPacket& packet) override;
+  void on_packet_late(TimePoint sent) override { congestion_.on_late(sent); }
 
   std::shared_ptr<const Registry> registry_;
   ConnectionOptions options_;

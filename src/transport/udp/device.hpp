@@ -10,6 +10,8 @@
 
 namespace grainfabric::transport::udp {
 
+inline constexpr const char* kProvider = "udp";
+
 /// What the endpoints of one Domain share: its address, its memory, and the buffers for one call,
 /// which need not be an endpoint's own since one thread drives them all.
 struct Device {

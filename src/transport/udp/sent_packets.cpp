@@ -8,8 +8,14 @@ namespace {
 
 /// RFC 9002 6.1.1.
 constexpr std::uint64_t kPacketThreshold = 3;
+/// So many given up are remembered, for they may be late only.
+constexpr std::size_t kMostLost = 256;
+/// RFC 8985 6.2 step 4: the window for reordering grows by steps and ends at a round trip.
+constexpr int kMostExtraEighths = 8;
 
 }  // namespace
+
+SentPackets::SentPackets() : ring_(kMaxPackets), packet_threshold_(kPacketThreshold) {}
 
 void SentPackets::push(const SentPacket& packet) {
   SentPacket& entry = at(next_++);
@@ -52,19 +58,42 @@ SentPackets::Acked SentPackets::acknowledge(const Ack& ack, Events& events) {
     }
   }
   largest_acked_ = std::max(largest_acked_.value_or(0), largest);
+  find_late(ack, events);
   skip_resolved();
   return acked;
+}
+
+void SentPackets::find_late(const Ack& ack, Events& events) {
+  const auto arrived = [&ack](std::uint64_t number) {
+    return std::any_of(
+        ack.ranges.begin(), ack.ranges.begin() + static_cast<std::ptrdiff_t>(ack.count),
+        [number](const AckRange& range) { return range.first <= number && number <= range.last; });
+  };
+  for (auto lost = lost_.begin(); lost != lost_.end();) {
+    if (!arrived(lost->number)) {
+      ++lost;
+      continue;
+    }
+    const std::uint64_t distance = *largest_acked_ - lost->number;
+    packet_threshold_ = std::clamp(distance + 1, packet_threshold_, std::uint64_t{kMaxPackets / 4});
+    extra_eighths_ = std::min(extra_eighths_ + 1, kMostExtraEighths);
+    events.on_packet_late(lost->sent);
+    lost = lost_.erase(lost);
+  }
 }
 
 void SentPackets::detect_losses(const Rtt& rtt, TimePoint now, Events& events) {
   loss_time_.reset();
   if (!largest_acked_) return;
+  const Rtt::Duration extra = rtt.smoothed() * extra_eighths_ / 8;
   for (std::uint64_t number = first_; number < *largest_acked_; ++number) {
     SentPacket& packet = at(number);
     if (packet.state == SentPacket::State::resolved) continue;
-    const TimePoint lost_at = packet.sent + rtt.loss_delay();
-    if (number + kPacketThreshold <= *largest_acked_ || lost_at <= now) {
+    const TimePoint lost_at = packet.sent + rtt.loss_delay() + extra;
+    if (number + packet_threshold_ <= *largest_acked_ || lost_at <= now) {
       resolve(&packet);
+      if (lost_.size() == kMostLost) lost_.pop_front();
+      if (!packet.is_probe) lost_.push_back({number, packet.sent});
       events.on_packet_lost(number, packet);
     } else if (!loss_time_ || lost_at < *loss_time_) {
       loss_time_ = lost_at;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -21,19 +22,23 @@ struct SentPacket {
   bool is_probe = false;  ///< Takes no part in congestion control, since one is under way at most.
 };
 
-/// The packets in flight by number, and when they count as lost (RFC 9002 section 6.1).
+/// The packets in flight by number, and when they count as lost (RFC 9002 section 6.1). Where
+/// packets arrive that had been given up, both thresholds grow to what was seen, as far as RFC 8985
+/// (RACK) lets them: a round trip more.
 class SentPackets {
  public:
   class Events {
    public:
     virtual void on_packet_acked(std::uint64_t number, const SentPacket& packet) = 0;
     virtual void on_packet_lost(std::uint64_t number, const SentPacket& packet) = 0;
+    /// One that was lost has arrived after all: the path reorders.
+    virtual void on_packet_late(TimePoint sent) = 0;
 
    protected:
     ~Events() = default;
   };
 
-  SentPackets() : ring_(kMaxPackets) {}
+  SentPackets();
 
   /// For data; a probe may take one of kSpare more.
   [[nodiscard]] bool has_room() const noexcept { return next_ - first_ < kMaxPackets - kSpare; }
@@ -74,6 +79,7 @@ class SentPackets {
   }
   SentPacket& at(std::uint64_t number) noexcept { return ring_[number % kMaxPackets]; }
   void resolve(SentPacket* packet) noexcept;
+  void find_late(const Ack& ack, Events& events);
   void skip_resolved() noexcept;
 
   std::vector<SentPacket> ring_;
@@ -83,6 +89,14 @@ class SentPackets {
   std::size_t bytes_ = 0;
   TimePoint last_sent_{};
   std::optional<TimePoint> loss_time_;
+
+  struct Lost {
+    std::uint64_t number;
+    TimePoint sent;
+  };
+  std::deque<Lost> lost_;  // the last ones, which may still arrive
+  std::uint64_t packet_threshold_;
+  int extra_eighths_ = 0;  // of a round trip, on top of the 9
 };
 
 }  // namespace grainfabric::transport::udp

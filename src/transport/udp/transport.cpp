@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "transport/interface.hpp"
 #include "transport/udp/endpoint.hpp"
 #include "transport/udp/udp.hpp"
 
 namespace grainfabric::transport::udp {
 namespace {
-
-constexpr const char* kProvider = "udp";
 
 class UdpDomain final : public Domain {
  public:
@@ -40,21 +37,6 @@ class UdpTransport final : public Transport {
 };
 
 }  // namespace
-
-Device::Device(const DomainOptions& options) : local(parse_local(options.local_address)) {
-  capabilities.provider = kProvider;
-  capabilities.interface = interface_of(options.local_address);
-  if (capabilities.interface.empty()) {
-    capabilities.interface = options.local_address.empty() ? "any" : options.local_address;
-  }
-  capabilities.max_write = kMaxWrite;
-  capabilities.max_inject = kMaxInject;
-  capabilities.max_send = kMaxMessage;
-  capabilities.max_pieces = kMaxPieces;
-  capabilities.write_depth = kWriteDepth;
-  capabilities.ordered = true;
-  capabilities.local_registration = false;
-}
 
 std::unique_ptr<Transport> make_transport() {
   return std::make_unique<UdpTransport>();

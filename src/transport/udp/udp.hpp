@@ -3,13 +3,12 @@
 
 #include <memory>
 
-#include "base/export.hpp"
 #include "transport/transport.hpp"
 
 namespace grainfabric::transport::udp {
 
 /// The transport over plain UDP sockets, provider "udp": part of the engine, needs no library and
 /// no device, and works wherever datagrams pass.
-GRAINFABRIC_API std::unique_ptr<Transport> make_transport();
+std::unique_ptr<Transport> make_transport();
 
 }  // namespace grainfabric::transport::udp
