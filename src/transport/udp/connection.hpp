@@ -126,7 +126,6 @@ class Connection final : private Inbox::Events, private SentPackets::Events {
 
   // Sending.
   std::size_t unflagged_ = 0;  // bytes sent since the last that asked for an ACK
-  std::size_t allowance_ = 0;
   bool window_limited_ = false;
   bool ping_wanted_ = false;
   int extra_packets_ = 0;  // that may go beyond the window
