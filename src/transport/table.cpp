@@ -105,8 +105,8 @@ std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
     failure += "; transport module " + missing.module + ": " + missing.reason;
   }
   throw Error(ErrorCode::unknown_provider, failure,
-              known.empty() ? "Install libfabric (package libfabric1)."
-                            : "Available here: auto, " + known + ".");
+              "Available here: auto, " + known + "." +
+                  (missing_.empty() ? "" : " Install libfabric (package libfabric1) for others."));
 }
 
 void require_offers(const std::string& wanted) {
