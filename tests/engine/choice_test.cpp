@@ -172,7 +172,7 @@ TEST_F(Table, without_any_module_asking_for_one_says_what_to_install) {
 TEST_F(Table, an_unknown_provider_is_an_error_that_lists_those_there_are) {
   const char* path = std::getenv("GRAINFABRIC_MODULE_PATH");
   const std::string said = in_child(path == nullptr ? "" : path, []() -> std::string {
-    if (offers("auto", Table::shared().providers()).empty()) return "none";
+    if (offers("auto", transport::Table::shared().providers()).empty()) return "none";
     require_offers("auto");
     try {
       require_offers("carrier-pigeon");
