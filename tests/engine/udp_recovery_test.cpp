@@ -214,7 +214,7 @@ TEST_F(UdpCongestion, paces_a_window_over_a_round_trip) {
       congestion.on_sent(1472);
       sent += 1472;
     }
-    now = std::max(now + 100us, congestion.ready_for(1472, rtt));
+    now = std::max(now + 100us, congestion.ready(rtt));
   }
   // Ten round trips at twice the window, for it is in slow start.
   EXPECT_NEAR(static_cast<double>(sent), 20.0 * static_cast<double>(congestion.window()),

@@ -155,10 +155,14 @@ std::size_t Congestion::allowance(const Rtt& rtt, TimePoint now) noexcept {
   return tokens_ > 0 ? static_cast<std::size_t>(tokens_) : 0;
 }
 
-TimePoint Congestion::ready_for(std::size_t bytes, const Rtt& rtt) const noexcept {
-  const double wait = (static_cast<double>(bytes) - tokens_) / rate(rtt);
-  return filled_at_ + std::chrono::duration_cast<Rtt::Duration>(
-                          std::chrono::duration<double>(std::max(wait, 0.0)));
+std::size_t Congestion::quantum(const Rtt& rtt) const noexcept {
+  return static_cast<std::size_t>(burst(rtt) / 2);
+}
+
+TimePoint Congestion::ready(const Rtt& rtt) const noexcept {
+  const double wait = (burst(rtt) / 2 - tokens_) / rate(rtt);
+  return filled_at_ +
+         std::chrono::ceil<Rtt::Duration>(std::chrono::duration<double>(std::max(wait, 0.0)));
 }
 
 }  // namespace grainfabric::transport::udp

@@ -37,8 +37,10 @@ class Congestion {
 
   /// Pacing (RFC 9002 7.7): how many bytes may go now …
   [[nodiscard]] std::size_t allowance(const Rtt& rtt, TimePoint now) noexcept;
-  /// … and when `bytes` may.
-  [[nodiscard]] TimePoint ready_for(std::size_t bytes, const Rtt& rtt) const noexcept;
+  /// … what is worth a wake-up and a system call, half of what may go at once …
+  [[nodiscard]] std::size_t quantum(const Rtt& rtt) const noexcept;
+  /// … and when that much may go.
+  [[nodiscard]] TimePoint ready(const Rtt& rtt) const noexcept;
 
  private:
   [[nodiscard]] double rate(const Rtt& rtt) const noexcept;  // bytes a second

@@ -201,7 +201,8 @@ bool Connection::wants_to_send(TimePoint now) noexcept {
   if ((ping_wanted_ || extra_packets_ > 0 || path_.wants_probe(now)) && sent_.has_spare()) {
     return true;
   }
-  return outbox_.has_more() && may_send() && congestion_.allowance(rtt_, now) > 0;
+  return outbox_.has_more() && may_send() &&
+         congestion_.allowance(rtt_, now) >= congestion_.quantum(rtt_);
 }
 
 bool Connection::fill(SendBatch* batch, TimePoint now) {
@@ -328,7 +329,7 @@ TimePoint Connection::deadline() const noexcept {
     earlier(sent_.last_sent() +
             std::min<Rtt::Duration>(rtt_.probe_timeout() * back_off, kKeepAlive));
   }
-  if (outbox_.has_more() && may_send()) earlier(congestion_.ready_for(1, rtt_));
+  if (outbox_.has_more() && may_send()) earlier(congestion_.ready(rtt_));
   return next;
 }
 
