@@ -4,6 +4,7 @@
 #include <random>
 #include <vector>
 
+#include "transport/udp/connection.hpp"
 #include "transport/udp/inbox.hpp"
 #include "transport/udp/outbox.hpp"
 
@@ -188,6 +189,36 @@ TEST_F(UdpStream, too_far_ahead_is_refused) {
   EXPECT_EQ(inbox.take(data), Inbox::Taken::refused);
   data.position = UINT64_MAX;
   EXPECT_EQ(inbox.take(data), Inbox::Taken::refused);
+}
+
+class Ignored final : public Connection::Events {
+ public:
+  int completed = 0;
+  void on_completed(std::uint64_t) override { ++completed; }
+  void on_immediate(std::uint32_t) override {}
+  void on_message(std::span<const std::byte>) override {}
+  void on_failed(const Error&) override {}
+};
+
+TEST_F(UdpStream, an_ack_of_what_was_never_sent_is_dropped) {
+  Ignored events;
+  Drops drops;
+  const TimePoint now = TimePoint{} + 1000s;
+  Connection connection(here, {1, 2, 1 << 20, 1472, "the peer", 1ms}, events, now);
+  const LocalPiece pieces[] = {{source.data(), source.size(), nullptr}};
+  ASSERT_TRUE(connection.outbox().post_write(pieces, 0, key, 1, 5));
+  SendBatch batch;
+  batch.begin(true);
+  ASSERT_TRUE(connection.fill(&batch, now));
+  ASSERT_LT(connection.outbox().sent(), source.size());
+  Ack ack;
+  ack.connection = 1;
+  ack.number = 1;
+  ack.landed = source.size();
+  ack.count = 1;
+  connection.receive(Packet(ack), &drops, now + 1ms);
+  EXPECT_EQ(drops.out_of_window, 1U);
+  EXPECT_EQ(events.completed, 0);
 }
 
 TEST_F(UdpStream, memory_that_is_withdrawn_while_a_peer_reads_it_is_not_sent) {

@@ -49,7 +49,7 @@ class UdpEndpoint final : public Endpoint, private Connection::Events {
   bool greet(TimePoint now);
   bool call(TimePoint now);
   void send_hello(TimePoint now);
-  void establish(const SocketAddress& peer, ConnectionOptions options, TimePoint now);
+  void establish(ConnectionOptions options, TimePoint now);
 
   // Connection.
   bool exchange(TimePoint now);

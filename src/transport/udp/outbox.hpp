@@ -58,6 +58,8 @@ class Outbox {
   void requeue(std::uint64_t begin, std::uint64_t end);
 
   [[nodiscard]] std::uint64_t end() const noexcept { return end_; }
+  /// Nothing from here on was ever sent.
+  [[nodiscard]] std::uint64_t sent() const noexcept { return next_; }
   [[nodiscard]] std::uint64_t landed() const noexcept { return landed_; }
   /// Whether the user waits for something of this to land.
   [[nodiscard]] bool awaits() const noexcept { return awaited_ > 0; }
