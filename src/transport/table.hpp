@@ -10,9 +10,9 @@
 
 namespace grainfabric::transport {
 
-/// The transports present on this host: modules found beside the engine, or in the folders of
-/// GRAINFABRIC_MODULE_PATH (colon-separated), whose libraries load. Filled once a process, at
-/// first use; any thread.
+/// The transports present on this host: those built in (udp), and modules found beside the engine,
+/// or in the folders of GRAINFABRIC_MODULE_PATH (colon-separated), whose libraries load. Filled
+/// once a process, at first use; any thread.
 class GRAINFABRIC_API Table {
  public:
   static const Table& shared();

@@ -613,7 +613,8 @@ TEST_P(TransportConformance, registering_no_memory_is_an_error) {
   EXPECT_THROW((void)domain->register_memory({}, Access::remote), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(ofi, TransportConformance, testing::Values("tcp", "tcp;ofi_rxm", "shm"),
+INSTANTIATE_TEST_SUITE_P(Over, TransportConformance,
+                         testing::Values("tcp", "tcp;ofi_rxm", "shm", "udp"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            std::replace(name.begin(), name.end(), ';', '_');
