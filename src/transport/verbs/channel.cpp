@@ -27,7 +27,7 @@ Channel::Channel(std::shared_ptr<const Device> device, rdma_cm_id& id, std::stri
   for (std::uint32_t i = 0; i < kSendBuffers; ++i) free_buffers_.push_back(sizes_.receives + i);
   const auto most_pieces = static_cast<std::size_t>(device_->settings().max_sge);
   pieces_.reserve(most_pieces);
-  entries_.reserve(most_pieces * sizes_.sends);
+  entries_.reserve(most_pieces + sizes_.sends);  // each cut makes one more
   requests_.resize(sizes_.sends);
   make_ready_for_receives(*device_, id, *pair_);
   for (std::uint32_t i = 0; i < sizes_.receives; ++i) post_receive(i);
@@ -73,6 +73,11 @@ bool Channel::gather(std::span<const LocalPiece> pieces, std::size_t* size) {
                        static_cast<const VerbsRegistration*>(piece.registration)->local_key()});
   }
   return true;
+}
+
+std::uint32_t Channel::requests_for(std::size_t size) const noexcept {
+  const std::size_t slice = device_->settings().slice_size;
+  return static_cast<std::uint32_t>(std::max<std::size_t>((size + slice - 1) / slice, 1));
 }
 
 std::uint32_t Channel::cut(std::size_t size, std::uint64_t remote_address, std::uint64_t key,
@@ -127,9 +132,8 @@ Posted Channel::write(std::span<const LocalPiece> pieces, std::uint64_t target_a
                       std::uint64_t context) {
   std::size_t size = 0;
   if (!gather(pieces, &size)) return Posted::failed;
-  const std::size_t slice = device_->settings().slice_size;
-  const auto needed =
-      static_cast<std::uint32_t>(std::max<std::size_t>((size + slice - 1) / slice, 1));
+  const std::uint32_t needed = requests_for(size);
+  if (needed > sizes_.sends) return reject("A transfer that is too long");
   Operation* operation = operations_.take(Operation::Kind::transfer, needed);
   if (operation == nullptr) return Posted::again;
   operation->user = context;
@@ -167,9 +171,8 @@ Posted Channel::read(const LocalPiece& destination, std::uint64_t source_address
                      std::uint64_t context) {
   std::size_t size = 0;
   if (!gather({&destination, 1}, &size)) return Posted::failed;
-  const std::size_t slice = device_->settings().slice_size;
-  const auto needed =
-      static_cast<std::uint32_t>(std::max<std::size_t>((size + slice - 1) / slice, 1));
+  const std::uint32_t needed = requests_for(size);
+  if (needed > sizes_.sends) return reject("A transfer that is too long");
   Operation* operation = operations_.take(Operation::Kind::transfer, needed);
   if (operation == nullptr) return Posted::again;
   operation->user = context;

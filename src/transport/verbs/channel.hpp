@@ -66,7 +66,9 @@ class Channel {
   void serve(const ibv_wc& completion);
   void serve_receive(const ibv_wc& completion, std::uint32_t buffer);
   void retire(Operation& operation);
-  /// Puts entries_ into requests of at most slice_size bytes; returns how many.
+  /// Work requests of a transfer of `size` bytes.
+  [[nodiscard]] std::uint32_t requests_for(std::size_t size) const noexcept;
+  /// Cuts pieces_ into requests_ of at most slice_size bytes; returns how many.
   std::uint32_t cut(std::size_t size, std::uint64_t remote_address, std::uint64_t key,
                     ibv_wr_opcode opcode);
   /// Posts the first `count` of requests_ as `operation`.

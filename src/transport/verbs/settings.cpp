@@ -21,7 +21,7 @@ Settings Settings::parse(const Options& options) {
   };
   settings.device = reader.text("device");
   take("port", &settings.port, 1, 255);
-  if (const auto index = reader.number("gid-index", 0, 65535)) {
+  if (const auto index = reader.number("gid-index", 0, 255)) {
     settings.gid_index = static_cast<int>(*index);
   }
   take("mtu", &settings.mtu, 256, 4096);
