@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(
   g++ libfabric-dev libglib2.0-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-  meson ninja-build pkg-config
+  libibverbs-dev libjson-glib-dev librdmacm-dev meson ninja-build pkg-config
 )
 # mp4 and png; the H.264 and AAC decoders; gst-launch-1.0; the footage of the demo.
 demo=(
@@ -14,10 +14,11 @@ demo=(
   gstreamer1.0-tools
 )
 # ccache saves most of the time of a second run. libc6-dbg: names of C library functions, by which
-# tests/*.supp know them. The sanitizers' runtimes come with the compilers.
+# tests/*.supp know them. The sanitizers' runtimes of GCC come with it,
+# clang's and libFuzzer in libclang-rt.
 tests=(
-  ccache clang-14 clang-format-14 clang-tidy-14 gstreamer1.0-plugins-bad libc6-dbg libgtest-dev
-  python3 util-linux
+  ccache clang-14 clang-format-14 clang-tidy-14 gstreamer1.0-plugins-bad libc6-dbg
+  libclang-rt-14-dev libgtest-dev python3 util-linux
   # the guest of tests/vm; its kernel is downloaded by tests/vm/guest.sh
   ibverbs-providers iproute2 kmod qemu-system-x86 rdma-core
 )

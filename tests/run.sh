@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 usage() {
   cat <<END
 usage: tests/run.sh [options]
-  --quick      only the plain build with all its suites
+  --quick      only the plain build with all its suites, unless parts are named; fuzzing is brief
   --part NAME  only this part; may be given several times: ${all_parts[*]}
 END
 }
@@ -18,16 +18,17 @@ END
 asan_patience=5
 tsan_patience=10
 
-default_parts=(plain clang tidy asan tsan no-ofi demo)
-all_parts=("${default_parts[@]}" vm) # vm: by name only, until part B has watched all of it
+all_parts=(plain vm clang tidy asan tsan fuzz no-ofi demo)
+default_parts=("${all_parts[@]}")
 parts=()
+fuzz_seconds=20 # for each target
 results=()  # a line a part, for the end
 launcher=() # what starts meson test, where it matters
 passed=0 failed=0 skipped=0
 
 while (($# > 0)); do
   case $1 in
-    --quick) parts=(plain) ;;
+    --quick) default_parts=(plain) fuzz_seconds=5 ;;
     --part)
       if [[ " ${all_parts[*]} " != *" ${2:-} "* || -z ${2:-} ]]; then
         echo "--part is one of: ${all_parts[*]}" >&2
@@ -110,11 +111,11 @@ build_and_test() {
 }
 
 part_plain() {
-  build_and_test plain build-plain -Dofi=enabled -- --no-suite vm
+  build_and_test plain build-plain -Dofi=enabled -Dverbs=enabled -- --no-suite vm
 }
 
 # RDMA devices made of software in a guest, one boot after the other.
-part_vm() { build_and_test vm build-plain -Dofi=enabled -- --suite vm; }
+part_vm() { build_and_test vm build-plain -Dofi=enabled -Dverbs=enabled -- --suite vm; }
 
 part_clang() {
   check format is_formatted
@@ -123,7 +124,8 @@ part_clang() {
 is_formatted() { find src gst tests pipelines -name '*.[ch]pp' -exec clang-format-14 --dry-run -Werror {} +; }
 builds_with_clang() { configure_clang && ninja -C build-clang; }
 configure_clang() {
-  CC=clang-14 CXX=clang++-14 configure build-clang -Dtests=enabled -Dwerror=true -Dofi=enabled
+  CC=clang-14 CXX=clang++-14 configure build-clang -Dtests=enabled -Dwerror=true -Dofi=enabled \
+    -Dverbs=enabled
 }
 
 # A report that fails nothing: some of its findings are matters of taste, and they change with its
@@ -147,8 +149,9 @@ part_asan() {
   export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
   # The plugin scanner is a program without the sanitizer, and cannot load a plugin with it.
   export GST_REGISTRY_FORK=no
-  build_and_test asan build-asan -Dofi=enabled -Db_sanitize=address,undefined -Db_lundef=false -- \
-    --suite engine --suite elements --timeout-multiplier "$asan_patience"
+  build_and_test asan build-asan -Dofi=enabled -Dverbs=enabled -Db_sanitize=address,undefined \
+    -Db_lundef=false -- \
+    --suite engine --suite elements --suite tools --timeout-multiplier "$asan_patience"
   unset ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS GST_REGISTRY_FORK
 }
 
@@ -157,14 +160,41 @@ part_tsan() {
   # The runtime of GCC 12 knows the address layout of older kernels only: "unexpected memory
   # mapping". Without randomised addresses it finds its place.
   if setarch -R true 2>/dev/null; then launcher=(setarch -R); fi
-  build_and_test tsan build-tsan -Dofi=enabled -Db_sanitize=thread -Db_lundef=false -- \
+  build_and_test tsan build-tsan -Dofi=enabled -Dverbs=enabled -Db_sanitize=thread \
+    -Db_lundef=false -- \
     --suite engine --timeout-multiplier "$tsan_patience"
   unset TSAN_OPTIONS
   launcher=()
 }
 
-# What a host without libfabric has.
-part_no-ofi() { build_and_test no-ofi build-no-ofi -Dofi=disabled --; }
+# Every program of tests/fuzz, from its seeds on; what it found before stays in its corpus.
+part_fuzz() {
+  if ! builds_with_fuzzers; then
+    echo "FAIL: the part fuzz does not build" >&2
+    add fuzz 0 1 0
+    return
+  fi
+  local target
+  for target in build-fuzz/tests/fuzz/*_fuzz; do check fuzz finds_nothing "$target"; done
+}
+builds_with_fuzzers() {
+  CC=clang-14 CXX=clang++-14 configure build-fuzz -Dtests=enabled -Dwerror=true -Dofi=disabled \
+    -Dtools=disabled -Db_sanitize=address,undefined -Db_lundef=false \
+    -Dcpp_args=-fsanitize=fuzzer-no-link && ninja -C build-fuzz fuzz
+}
+finds_nothing() {
+  local work
+  work=build-fuzz/found/$(basename "$1" _fuzz)
+  mkdir -p "$work/corpus" "$work/seeds"
+  "${1%_fuzz}_seeds" "$work/seeds" || return
+  # GLib's own allocator would hide what is read beside a block.
+  G_SLICE=always-malloc UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+    "$1" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+    -print_final_stats=1 -artifact_prefix="$work/" "$work/corpus" "$work/seeds"
+}
+
+# What a host without libfabric and rdma-core has.
+part_no-ofi() { build_and_test no-ofi build-no-ofi -Dofi=disabled -Dverbs=disabled --; }
 
 # The first command of README, shortened: two processes, a real file, every buffer compared.
 part_demo() {

@@ -15,15 +15,6 @@
 #include "base/error.hpp"
 
 namespace grainfabric::transport {
-namespace {
-
-struct LocalAddress {
-  std::string interface;
-  std::string text;  // numeric, with %scope for link-local IPv6
-  int family;
-  bool link_local;
-};
-
 std::vector<LocalAddress> local_addresses() {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) throw Error::from_errno(errno, "Cannot list network interfaces");
@@ -46,8 +37,6 @@ std::vector<LocalAddress> local_addresses() {
   }
   return addresses;
 }
-
-}  // namespace
 
 std::string local_address_of(const std::string& interface, const std::string& like) {
   const std::vector<LocalAddress> all = local_addresses();

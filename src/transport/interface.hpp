@@ -2,10 +2,22 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/export.hpp"
 
 namespace grainfabric::transport {
+
+/// An IP address of an interface of this host that is up.
+struct LocalAddress {
+  std::string interface;
+  std::string text;  ///< Numeric, with %scope for link-local IPv6.
+  int family;        ///< AF_INET or AF_INET6.
+  bool link_local;
+};
+
+/// Throws Error. Any thread.
+GRAINFABRIC_API std::vector<LocalAddress> local_addresses();
 
 /// The numeric local address that `interface=` names: an interface ("eth0", the name a soft-RoCE or
 /// RNIC's netdev has) or one of this host's addresses. For a name with several addresses, the one

@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "transport/choice.hpp"
+#include "transport/udp/udp.hpp"
 
 namespace grainfabric::transport {
 namespace {
@@ -40,6 +41,7 @@ const Table& Table::shared() {
 
 Table::Table() {
   for (const char* module : kModules) load(module);
+  transports_.push_back(udp::make_transport());
 }
 
 void Table::load(const std::string& module) {
@@ -94,7 +96,9 @@ std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
   for (const auto& transport : transports_) {
     const auto names = transport->providers();
     if (std::find(names.begin(), names.end(), options.provider) != names.end()) {
-      return transport->open(options);
+      DomainOptions complete = options;
+      complete.options = configured_options(options.provider, options.options);
+      return transport->open(complete);
     }
   }
   std::string known;
@@ -104,8 +108,8 @@ std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
     failure += "; transport module " + missing.module + ": " + missing.reason;
   }
   throw Error(ErrorCode::unknown_provider, failure,
-              known.empty() ? "Install libfabric (package libfabric1)."
-                            : "Available here: auto, " + known + ".");
+              "Available here: auto, " + known + "." +
+                  (missing_.empty() ? "" : " Install libfabric (package libfabric1) for others."));
 }
 
 void require_offers(const std::string& wanted) {

@@ -10,9 +10,9 @@
 
 namespace grainfabric::transport {
 
-/// The transports present on this host: modules found beside the engine, or in the folders of
-/// GRAINFABRIC_MODULE_PATH (colon-separated), whose libraries load. Filled once a process, at
-/// first use; any thread.
+/// The transports present on this host: those built in (udp), and modules found beside the engine,
+/// or in the folders of GRAINFABRIC_MODULE_PATH (colon-separated), whose libraries load. Filled
+/// once a process, at first use; any thread.
 class GRAINFABRIC_API Table {
  public:
   static const Table& shared();
@@ -26,6 +26,9 @@ class GRAINFABRIC_API Table {
   /// All provider names that open() takes now.
   [[nodiscard]] std::vector<std::string> providers() const;
   [[nodiscard]] const std::vector<Missing>& missing() const noexcept { return missing_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<Transport>>& transports() const noexcept {
+    return transports_;
+  }
 
   /// Opens a provider. Throws Error(unknown_provider) with the names there are and what is
   /// missing, or what the transport throws.

@@ -13,6 +13,7 @@
 #include "base/event_loop.hpp"
 #include "base/export.hpp"
 #include "base/token.hpp"
+#include "transport/options.hpp"
 
 /// What every transport offers: one-sided writes and reads with 32-bit immediate data into
 /// registered memory of a peer, and small messages.
@@ -150,6 +151,15 @@ struct DomainOptions {
   /// Local address (numeric IPv4 or IPv6, with %scope where needed) that data connections use;
   /// empty: any. Transports without addresses (shm) ignore it.
   std::string local_address;
+  /// The provider's own, by the application; Table::open() adds those of the configuration file.
+  Options options;
+};
+
+/// One thing that a provider can be opened on, for a person who looks for it.
+struct DeviceInfo {
+  std::string provider;   ///< As Transport::providers() lists it.
+  std::string interface;  ///< As Capabilities::interface; may be empty.
+  std::string address;    ///< For DomainOptions::local_address; empty where it has none.
 };
 
 /// A family of providers behind one library.
@@ -158,6 +168,11 @@ class Transport {
   virtual ~Transport() = default;
   /// Provider names that this host can open now, e.g. {"tcp", "tcp;ofi_rxm", "shm"}.
   [[nodiscard]] virtual std::vector<std::string> providers() const = 0;
+  /// What those can be opened on, without opening it. A provider that is not among them opens where
+  /// its library likes.
+  [[nodiscard]] virtual std::vector<DeviceInfo> devices() const { return {}; }
+  /// The library beneath with its version, "libfabric 1.17"; empty where there is none.
+  [[nodiscard]] virtual std::string library() const { return {}; }
   /// Throws Error: unknown_provider, unknown_interface, permission, …
   virtual std::unique_ptr<Domain> open(const DomainOptions& options) = 0;
 };

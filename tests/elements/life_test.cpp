@@ -19,7 +19,7 @@ namespace {
 
 const char* const kAnything = "application/x-anything";
 /// What a person takes for "at once", on a loaded machine.
-constexpr milliseconds kAtOnce = kPatience / 5;
+const milliseconds kAtOnce = kPatience / 5;
 
 std::size_t entries_of(const char* folder) {
   std::size_t count = 0;

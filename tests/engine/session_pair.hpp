@@ -308,6 +308,6 @@ inline std::string provider_name(const testing::TestParamInfo<const char*>& info
 
 }  // namespace grainfabric::test
 
-#define OVER_PROVIDERS(suite)                                                         \
-  INSTANTIATE_TEST_SUITE_P(Over, suite, testing::Values("tcp", "tcp;ofi_rxm", "shm"), \
+#define OVER_PROVIDERS(suite)                                                                \
+  INSTANTIATE_TEST_SUITE_P(Over, suite, testing::Values("tcp", "tcp;ofi_rxm", "shm", "udp"), \
                            grainfabric::test::provider_name)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/ofi/info.hpp"
 
+#include <netdb.h>
 #include <rdma/fi_domain.h>
 #include <rdma/fi_endpoint.h>
 #include <rdma/fi_errno.h>
@@ -71,9 +72,8 @@ std::vector<std::string> find_providers() {
   std::string line;
   for (const std::string& name : names) line += (line.empty() ? "" : ", ") + name;
   log(LogLevel::info, "ofi",
-      "libfabric " + std::to_string(FI_MAJOR(fi_version())) + "." +
-          std::to_string(FI_MINOR(fi_version())) + " has these providers: " +
-          (line.empty() ? "none" : line) + " (RDMA devices that appear later need a restart)");
+      library_version() + " has these providers: " + (line.empty() ? "none" : line) +
+          " (RDMA devices that appear later need a restart)");
   return names;
 }
 
@@ -96,7 +96,51 @@ Info choose_type(fi_ep_type type, const std::string& provider, const char* node)
   return nullptr;
 }
 
+/// "10.0.0.1", "fe80::1%eth0"; empty for what is no IP address.
+std::string host_of(const fi_info& info) {
+  char host[NI_MAXHOST];
+  if (info.src_addr == nullptr || ::getnameinfo(static_cast<const sockaddr*>(info.src_addr),
+                                                static_cast<socklen_t>(info.src_addrlen), host,
+                                                sizeof host, nullptr, 0, NI_NUMERICHOST) != 0) {
+    return {};
+  }
+  return host;
+}
+
+/// All that there is of the one type that choose() would take.
+std::vector<DeviceInfo> devices_of(const std::string& provider) {
+  std::vector<DeviceInfo> devices;
+  for (const fi_ep_type type : {FI_EP_MSG, FI_EP_RDM}) {
+    if (!devices.empty() || (type == FI_EP_MSG && !is_used_with_connections(provider))) continue;
+    const Info list = query(*hints_for(type, provider.c_str(), false), nullptr, 0);
+    for (const fi_info* info = list.get(); info != nullptr; info = info->next) {
+      if (provider != info->fabric_attr->prov_name) continue;
+      const DeviceInfo found{public_name(provider), info->domain_attr->name,
+                             has_ip_address(provider) ? host_of(*info) : std::string()};
+      const bool known = std::any_of(devices.begin(), devices.end(), [&](const DeviceInfo& other) {
+        return other.interface == found.interface && other.address == found.address;
+      });
+      if (!known) devices.push_back(found);
+    }
+  }
+  return devices;
+}
+
 }  // namespace
+
+std::string library_version() {
+  const std::uint32_t version = fi_version();
+  return "libfabric " + std::to_string(FI_MAJOR(version)) + "." + std::to_string(FI_MINOR(version));
+}
+
+std::vector<DeviceInfo> list_devices() {
+  std::vector<DeviceInfo> all;
+  for (const std::string& provider : provider_names()) {
+    const std::vector<DeviceInfo> devices = devices_of(provider);
+    all.insert(all.end(), devices.begin(), devices.end());
+  }
+  return all;
+}
 
 Info duplicate(const fi_info& info) {
   Info copy(fi_dupinfo(&info));

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "transport/transport.hpp"
+
 /// fi_getinfo: which providers there are and what they offer. Any thread.
 namespace grainfabric::transport::ofi {
 
@@ -22,6 +24,12 @@ Info duplicate(const fi_info& info);
 /// libfabric once a process: verbs devices are enumerated once anyway, one plugged in later needs a
 /// restart.
 const std::vector<std::string>& provider_names();
+
+/// Everything that choose() could be asked for, in the order of provider_names().
+std::vector<DeviceInfo> list_devices();
+
+/// "libfabric 1.17".
+std::string library_version();
 
 /// The offer of `provider` to open, on the interface that holds `local_address` (numeric, may be
 /// empty). Throws Error: unknown_provider, unknown_interface.

@@ -51,6 +51,8 @@ class OfiTransport final : public Transport {
     for (const std::string& provider : provider_names()) names.push_back(public_name(provider));
     return names;
   }
+  [[nodiscard]] std::vector<DeviceInfo> devices() const override { return list_devices(); }
+  [[nodiscard]] std::string library() const override { return library_version(); }
   std::unique_ptr<Domain> open(const DomainOptions& options) override {
     return std::make_unique<OfiDomain>(options);
   }

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/udp/connection.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace grainfabric::transport::udp {
+namespace {
+
+/// Packet numbers further ahead than this are no peer's: it has kMaxPackets in flight at most.
+constexpr std::uint64_t kNumberWindow = 1U << 20U;
+/// Back-off of probe timeouts: 2^6 of the shortest is already more than the silence allowed.
+constexpr int kMostBackOff = 6;
+/// Probe timeouts in a row after which the window starts from the least (RFC 9002 7.6 has 3 times
+/// the timeout), and after which datagrams of this size are taken to be lost for their size.
+constexpr int kTimeoutsToCollapse = 2;
+constexpr int kTimeoutsToBlackHole = 3;
+
+}  // namespace
+
+Connection::Connection(std::shared_ptr<const Registry> registry, ConnectionOptions options,
+                       Events& events, TimePoint now)
+    : registry_(registry),
+      options_(std::move(options)),
+      events_(events),
+      outbox_(registry),
+      inbox_(std::move(registry), *this),
+      path_(options_.largest_datagram),
+      heard_(now) {
+  if (options_.round_trip) rtt_.sample(*options_.round_trip, {});
+}
+
+bool Connection::read(std::byte* to, std::size_t size, std::uint64_t address, std::uint64_t key,
+                      std::uint64_t context) {
+  const auto number = inbox_.expect_read(to, size, context);
+  if (!number) return false;
+  if (outbox_.post_read_request({address, key, size, *number})) return true;
+  inbox_.forget_read(*number);
+  return false;
+}
+
+Inbox::Taken Connection::on_read_request(const ReadRequest& request) {
+  if (registry_->find(request.key, request.address, request.length) == nullptr) {
+    return Inbox::Taken::bad_memory;
+  }
+  return outbox_.post_read_data(request) ? Inbox::Taken::fresh : Inbox::Taken::bad_packet;
+}
+
+// Receiving.
+
+void Connection::receive(const Packet& packet, Drops* drops, TimePoint now) {
+  if (const auto* data = std::get_if<Data>(&packet)) {
+    receive(*data, drops, now);
+  } else if (const auto* ack = std::get_if<Ack>(&packet)) {
+    receive(*ack, drops, now);
+  } else if (const auto* ping = std::get_if<Ping>(&packet)) {
+    if (ping->connection != options_.own_id) {
+      ++drops->foreign;
+    } else if (take_number(ping->number, true, drops, now)) {
+      numbers_.insert(ping->number, ping->number + 1);
+    }
+  } else if (const auto* close = std::get_if<Close>(&packet)) {
+    if (close->connection != options_.own_id) {
+      ++drops->foreign;
+    } else if (close->reason == Reason::violation) {
+      events_.on_failed(Error(ErrorCode::protocol,
+                              options_.peer + " refused a transfer and closed the connection",
+                              "The key or the range of a write or read was not valid there."));
+    } else {
+      events_.on_failed(Error(ErrorCode::disconnected, options_.peer + " closed the connection"));
+    }
+  } else {
+    // Of the handshake, and late.
+    ++(std::holds_alternative<std::monostate>(packet) ? drops->malformed : drops->replayed);
+  }
+}
+
+bool Connection::take_number(std::uint64_t number, bool wants_ack, Drops* drops, TimePoint now) {
+  if (number > numbers_.highest() + kNumberWindow) {
+    ++drops->out_of_window;
+    return false;
+  }
+  heard_ = now;
+  refused_at_.reset();
+  if (numbers_.contains(number, number + 1)) {
+    ++drops->replayed;
+    ack_now_ = true;  // perhaps the peer lacks the ACK
+    return false;
+  }
+  if (number >= numbers_.highest()) largest_at_ = now;
+  if (numbers_.size() == kMaxRanges) numbers_.forget_lowest_hole();
+  if (wants_ack || number != numbers_.highest()) {
+    ack_now_ = true;
+  } else if (!ack_at_) {
+    ack_at_ = now + kMaxAckDelay;
+  }
+  return true;
+}
+
+void Connection::receive(const Data& data, Drops* drops, TimePoint now) {
+  if (data.connection != options_.own_id) {
+    ++drops->foreign;
+    return;
+  }
+  if (!take_number(data.number, (data.flags & kAckNow) != 0, drops, now)) return;
+  const std::uint64_t landed = inbox_.landed();
+  Inbox::Taken taken = inbox_.take(data);
+  if (taken == Inbox::Taken::refused) {
+    ++drops->out_of_window;
+    return;  // not acknowledged: it comes again
+  }
+  numbers_.insert(data.number, data.number + 1);
+  if (taken == Inbox::Taken::fresh && inbox_.landed() != landed) taken = inbox_.deliver();
+  if (taken == Inbox::Taken::bad_memory) {
+    ++drops->bad_memory;
+    events_.on_failed(Error(ErrorCode::protocol,
+                            options_.peer + " wrote or read where it may not (key " +
+                                std::to_string(data.key) + ", offset " +
+                                std::to_string(data.address) + ")",
+                            "The memory may have been withdrawn, or the peer is broken."));
+  } else if (taken == Inbox::Taken::bad_packet) {
+    ++drops->malformed;
+    events_.on_failed(Error(ErrorCode::protocol,
+                            options_.peer + " sent what the udp protocol does not have",
+                            "Use the same version on both sides."));
+  }
+}
+
+void Connection::receive(const Ack& ack, Drops* drops, TimePoint now) {
+  if (ack.connection != options_.own_id) {
+    ++drops->foreign;
+    return;
+  }
+  if (!sent_.is_plausible(ack) || ack.landed > outbox_.sent()) {
+    ++drops->out_of_window;
+    return;
+  }
+  heard_ = now;
+  refused_at_.reset();
+  if (ack.number <= last_ack_) {
+    ++drops->replayed;  // or overtaken: a later one has said more
+    return;
+  }
+  last_ack_ = ack.number;
+  now_ = now;
+  const auto acked = sent_.acknowledge(ack, *this);
+  if (acked.newest_sent) {
+    if (acked.largest_is_new) {
+      rtt_.sample(now - *acked.newest_sent, std::chrono::microseconds(ack.delay_us));
+    }
+    timeouts_ = 0;
+    congestion_.on_acked(acked.bytes, *acked.newest_sent, window_limited_, rtt_, now);
+  }
+  sent_.detect_losses(rtt_, now, *this);
+  outbox_.land(ack.landed, [this](std::uint64_t context) { events_.on_completed(context); });
+}
+
+void Connection::on_packet_acked(std::uint64_t, const SentPacket& packet) {
+  if (!packet.is_probe) return;
+  path_.on_probe_passed(now_);
+  congestion_.set_datagram(path_.datagram());
+}
+
+void Connection::on_packet_lost(std::uint64_t, const SentPacket& packet) {
+  if (packet.is_probe) {
+    path_.on_probe_lost(now_);
+    return;
+  }
+  ++packets_lost_;
+  congestion_.on_lost(packet.sent, now_);
+  outbox_.requeue(packet.begin, packet.begin + packet.length);
+}
+
+// Time.
+
+TimePoint Connection::deadline() const noexcept {
+  TimePoint next = heard_ + kSilence;
+  const auto earlier = [&next](TimePoint when) { next = std::min(next, when); };
+  if (refused_at_) earlier(*refused_at_ + kRefusedSilence);
+  if (ack_at_) earlier(*ack_at_);
+  if (sent_.loss_time()) earlier(*sent_.loss_time());
+  if (sent_.empty()) {
+    earlier(heard_ + kKeepAlive);
+  } else {
+    const auto back_off = 1U << static_cast<unsigned>(std::min(timeouts_, kMostBackOff));
+    earlier(sent_.last_sent() +
+            std::min<Rtt::Duration>(rtt_.probe_timeout() * back_off, kKeepAlive));
+  }
+  if (outbox_.has_more() && may_send()) earlier(congestion_.ready(rtt_));
+  return next;
+}
+
+void Connection::on_time(TimePoint now) {
+  now_ = now;
+  const bool refused = refused_at_ && now >= *refused_at_ + kRefusedSilence;
+  if (refused || now >= heard_ + kSilence) {
+    events_.on_failed(
+        refused ? Error(ErrorCode::disconnected, options_.peer + " is gone without a word")
+                : Error(ErrorCode::timed_out,
+                        "Nothing came from " + options_.peer + " for " +
+                            std::to_string(std::chrono::milliseconds(kSilence).count()) + " ms",
+                        "Check the network, and whether the peer still runs."));
+    return;
+  }
+  if (ack_at_ && now >= *ack_at_) ack_now_ = true;
+  if (sent_.loss_time() && now >= *sent_.loss_time()) sent_.detect_losses(rtt_, now, *this);
+  if (sent_.empty()) {
+    if (now >= heard_ + kKeepAlive) ping_wanted_ = true;
+    return;
+  }
+  const auto back_off = 1U << static_cast<unsigned>(std::min(timeouts_, kMostBackOff));
+  if (now >=
+      sent_.last_sent() + std::min<Rtt::Duration>(rtt_.probe_timeout() * back_off, kKeepAlive)) {
+    on_probe_timeout(now);
+  }
+}
+
+/// RFC 9002 6.2.4: what is oldest goes once more; if nothing of the stream is in flight, a PING.
+void Connection::on_probe_timeout(TimePoint now) {
+  ++timeouts_;
+  extra_packets_ = 1;
+  if (timeouts_ == kTimeoutsToCollapse) congestion_.collapse();
+  if (timeouts_ == kTimeoutsToBlackHole) path_.on_black_hole(now);
+  const SentPacket& oldest = sent_.oldest();
+  outbox_.requeue(oldest.begin, oldest.begin + oldest.length);
+}
+
+}  // namespace grainfabric::transport::udp
