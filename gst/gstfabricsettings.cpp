@@ -38,6 +38,11 @@ std::string string_of(const GValue* value) {
   return text != nullptr ? text : "";
 }
 
+std::shared_ptr<const GstStructure> copy_of(const GstStructure* structure) {
+  if (structure == nullptr) return nullptr;
+  return {gst_structure_copy(structure), Released<gst_structure_free>()};
+}
+
 const char* state_of(PeerChange::Kind kind) {
   switch (kind) {
     case PeerChange::Kind::connected:
@@ -93,8 +98,9 @@ void install_shared_properties(GObjectClass* klass, const char* host_property,
   g_object_class_install_property(
       klass, kPropertyProvider,
       g_param_spec_string("provider", "Provider",
-                          "Transport, or several in order of preference, with commas: auto, tcp, "
-                          "\"tcp;ofi_rxm\", shm, efa, or ofi:NAME for any other of libfabric's",
+                          "Transport, or several in order of preference, with commas: auto, verbs, "
+                          "udp, tcp, \"tcp;ofi_rxm\", shm, efa, or ofi:NAME for any other of "
+                          "libfabric's",
                           defaults.provider.c_str(), kReady));
   g_object_class_install_property(
       klass, kPropertyInterface,
@@ -109,6 +115,13 @@ void install_shared_properties(GObjectClass* klass, const char* host_property,
       klass, kPropertyPolling,
       g_param_spec_enum("polling", "Polling", "How to wait for the transport",
                         GST_TYPE_FABRIC_POLLING, static_cast<gint>(defaults.polling), kReady));
+  g_object_class_install_property(
+      klass, kPropertyTransportOptions,
+      g_param_spec_boxed("transport-options", "Transport options",
+                         "Options of one transport, which names the structure: "
+                         "\"verbs,max-wr=512,traffic-class=106\"; they go before those of the "
+                         "configuration file",
+                         GST_TYPE_STRUCTURE, kReady));
   g_object_class_install_property(
       klass, kPropertyStats,
       g_param_spec_boxed("stats", "Statistics",
@@ -138,6 +151,9 @@ bool set_shared_property(Settings& settings, guint id, const GValue* value) {
     case kPropertyPolling:
       settings.polling = static_cast<Polling>(g_value_get_enum(value));
       return true;
+    case kPropertyTransportOptions:
+      settings.transport_options = copy_of(gst_value_get_structure(value));
+      return true;
     default:
       return false;
   }
@@ -162,6 +178,9 @@ bool get_shared_property(const Settings& settings, guint id, GValue* value) {
       return true;
     case kPropertyPolling:
       g_value_set_enum(value, static_cast<gint>(settings.polling));
+      return true;
+    case kPropertyTransportOptions:
+      gst_value_set_structure(value, settings.transport_options.get());
       return true;
     default:
       return false;
@@ -247,6 +266,26 @@ std::string get_uri(const Settings& settings, guint default_slots) {
   }
   const StringPtr text(gst_uri_to_string(uri.get()));
   return text.get();
+}
+
+grainfabric::transport::ProviderOptions transport_options(const Settings& settings) {
+  const GstStructure* structure = settings.transport_options.get();
+  if (structure == nullptr) return {};
+  grainfabric::transport::Options options;
+  for (gint i = 0; i < gst_structure_n_fields(structure); ++i) {
+    const gchar* name = gst_structure_nth_field_name(structure, static_cast<guint>(i));
+    const GValue* value = gst_structure_get_value(structure, name);
+    const StringPtr text(G_VALUE_HOLDS_STRING(value) ? g_value_dup_string(value)
+                                                     : gst_value_serialize(value));
+    if (!text) {
+      throw grainfabric::Error(
+          ErrorCode::invalid_argument,
+          std::string("transport-options has a ") + G_VALUE_TYPE_NAME(value) + " as " + name,
+          "Give a number or a string.");
+    }
+    options.emplace(name, text.get());
+  }
+  return {{gst_structure_get_name(structure), options}};
 }
 
 GstStructure* stats_structure(const Stats& stats, guint64 bytes_copied_by_element) {

@@ -3,11 +3,13 @@
 
 #include <gst/gst.h>
 
+#include <memory>
 #include <string>
 
 #include "base/error.hpp"
 #include "base/event_loop.hpp"
 #include "session/stats.hpp"
+#include "transport/options.hpp"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_fabric_debug);
 
@@ -25,6 +27,7 @@ struct Settings {
   std::string interface;
   guint slots;
   grainfabric::Polling polling = grainfabric::Polling::event;
+  std::shared_ptr<const GstStructure> transport_options;  ///< Named after their provider, or null.
   /// Why the `uri` property could not be taken: a property cannot refuse, starting can.
   std::string uri_problem;
 };
@@ -38,6 +41,7 @@ enum SharedProperty : guint {
   kPropertyInterface,
   kPropertySlots,
   kPropertyPolling,
+  kPropertyTransportOptions,
   kPropertyStats,
   kFirstOwnProperty,
 };
@@ -59,6 +63,10 @@ void set_uri_property(GstElement* element, Settings& settings, const gchar* uri)
 /// Throws Error(invalid_argument) with that problem, if there is one.
 void check_uri(const Settings& settings);
 std::string get_uri(const Settings& settings, guint default_slots);
+
+/// Settings::transport_options as the engine takes them. Throws Error(invalid_argument) for a value
+/// that has no text.
+grainfabric::transport::ProviderOptions transport_options(const Settings& settings);
 
 /// What `stats` gives. `bytes_copied_by_element` adds to the engine's.
 GstStructure* stats_structure(const grainfabric::Stats& stats, guint64 bytes_copied_by_element);

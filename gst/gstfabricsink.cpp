@@ -171,6 +171,7 @@ static gboolean gst_fabric_sink_start(GstBaseSink* base) {
   GST_OBJECT_UNLOCK(base);
   try {
     fabric::check_uri(settings);
+    options.transport_options = fabric::transport_options(settings);
     auto initiator = std::make_shared<Initiator>(options, sink);
     initiator->start();
     const std::lock_guard lock(sink.mutex);

@@ -47,6 +47,7 @@ static bool gst_fabric_src_open(GstFabricSrc* self) {
   GST_OBJECT_UNLOCK(self);
   try {
     fabric::check_uri(settings);
+    options.transport_options = fabric::transport_options(settings);
     auto target = std::make_shared<Target>(options, source);
     target->start();
     const std::lock_guard lock(source.mutex);

@@ -100,6 +100,7 @@ Initiator::Initiator(InitiatorOptions options, InitiatorEvents& events,
     : impl_(std::make_unique<Impl>()) {
   check_options(options);
   transport::require_offers(options.provider);
+  transport::Table::shared().check(options.transport_options);
   if (!options.interface.empty()) transport::local_address_of(options.interface);
   impl_->loop = std::move(loop);
   impl_->link =

@@ -15,6 +15,7 @@
 #include "session/stream_event.hpp"
 #include "session/terms.hpp"
 #include "transfer/rail_options.hpp"
+#include "transport/options.hpp"
 
 namespace grainfabric {
 
@@ -27,6 +28,8 @@ struct InitiatorOptions {
   bool auto_reconnect = true;     ///< False: the first loss of a session is a failure.
   /// Without a session for this long it is a failure; 0: try for ever.
   std::chrono::milliseconds connect_timeout{0};
+  /// For the providers that have any (src/README.md); the rest is as configured on this host.
+  transport::ProviderOptions transport_options;
   Polling polling = Polling::event;
   RailOptions rail;
 };

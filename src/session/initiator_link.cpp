@@ -167,6 +167,7 @@ void InitiatorLink::on_welcome(const protocol::Welcome& welcome) {
     transport::DomainOptions options;
     options.provider = welcome.provider;
     options.local_address = greeting->channel->local_address();
+    options.options = transport::options_of(options_.transport_options, welcome.provider);
     domain = transport::Table::shared().open(options);
   } catch (const Error& error) {
     if (try_next_transport(error)) return;

@@ -160,6 +160,7 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
           options_.interface.empty()
               ? link.local_address()
               : transport::local_address_of(options_.interface, link.local_address());
+      options.options = transport::options_of(options_.transport_options, provider);
       auto domain = table.open(options);
       welcome.provider = provider;
       welcome.reason = "first of the target's [" + transport::join_names(own) +
@@ -296,6 +297,7 @@ Target::Target(TargetOptions options, TargetEvents& events, std::shared_ptr<Even
                     ", or 0 for what the initiator asks for.");
   }
   transport::require_offers(options.provider);
+  transport::Table::shared().check(options.transport_options);
   if (!options.interface.empty()) transport::local_address_of(options.interface);
   impl_->loop = std::move(loop);
   impl_->options = options;

@@ -23,6 +23,8 @@ struct TargetOptions {
   std::string provider = "auto";                ///< See transport::offers().
   std::string interface;  ///< Interface or address for the data; empty: the control connection's.
   std::size_t slots = 0;  ///< Length of the ring; 0: what the initiator asks for.
+  /// For the providers that have any (src/README.md); the rest is as configured on this host.
+  transport::ProviderOptions transport_options;
   Polling polling = Polling::event;
 };
 

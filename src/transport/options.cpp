@@ -80,6 +80,7 @@ void OptionReader::finish() const {
   if (options_.empty()) return;
   std::string known;
   for (const std::string& key : known_) known += (known.empty() ? "" : ", ") + key;
+  if (known.empty()) known = "none";
   throw Error(ErrorCode::invalid_argument,
               "Provider \"" + provider_ + "\" has no option \"" + options_.begin()->first + "\"",
               "It has: " + known + ".");

@@ -22,6 +22,14 @@
 namespace grainfabric::transport {
 
 using Options = std::map<std::string, std::string>;
+/// By provider.
+using ProviderOptions = std::map<std::string, Options>;
+
+/// Those of one provider; none where it is not among them.
+inline Options options_of(const ProviderOptions& all, const std::string& provider) {
+  const auto found = all.find(provider);
+  return found != all.end() ? found->second : Options();
+}
 
 /// What the file says for `provider`, with `given` by the application in front of it. Throws
 /// Error(invalid_argument) for a file that cannot be read.

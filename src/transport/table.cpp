@@ -92,14 +92,30 @@ std::vector<std::string> Table::providers() const {
   return names;
 }
 
-std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
+Transport* Table::find(const std::string& provider) const {
   for (const auto& transport : transports_) {
     const auto names = transport->providers();
-    if (std::find(names.begin(), names.end(), options.provider) != names.end()) {
-      DomainOptions complete = options;
-      complete.options = configured_options(options.provider, options.options);
-      return transport->open(complete);
+    if (std::find(names.begin(), names.end(), provider) != names.end()) return transport.get();
+  }
+  return nullptr;
+}
+
+void Table::check(const ProviderOptions& options) const {
+  for (const auto& [provider, given] : options) {
+    if (const Transport* transport = find(provider)) {
+      transport->check(provider, given);
+    } else {
+      log(LogLevel::info, "transport", "Options of " + provider + ", which is not on this host");
     }
+  }
+}
+
+std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
+  if (Transport* transport = find(options.provider)) {
+    DomainOptions complete = options;
+    complete.options = configured_options(options.provider, options.options);
+    transport->check(options.provider, complete.options);
+    return transport->open(complete);
   }
   std::string known;
   for (const std::string& name : providers()) known += (known.empty() ? "" : ", ") + name;

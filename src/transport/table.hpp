@@ -30,12 +30,17 @@ class GRAINFABRIC_API Table {
     return transports_;
   }
 
+  /// Throws Error(invalid_argument) for options that open() will never take, of those providers
+  /// that are here: what another host has must not stop this one.
+  void check(const ProviderOptions& options) const;
+
   /// Opens a provider. Throws Error(unknown_provider) with the names there are and what is
   /// missing, or what the transport throws.
   [[nodiscard]] std::unique_ptr<Domain> open(const DomainOptions& options) const;
 
  private:
   Table();
+  [[nodiscard]] Transport* find(const std::string& provider) const;
   void load(const std::string& module);
 
   std::vector<std::unique_ptr<Transport>> transports_;

@@ -173,7 +173,13 @@ class Transport {
   [[nodiscard]] virtual std::vector<DeviceInfo> devices() const { return {}; }
   /// The library beneath with its version, "libfabric 1.17"; empty where there is none.
   [[nodiscard]] virtual std::string library() const { return {}; }
-  /// Throws Error: unknown_provider, unknown_interface, permission, …
+  /// Throws Error(invalid_argument) where open() would, whatever the device: for an option that
+  /// there is not, or a value that it never has.
+  virtual void check(const std::string& provider, const Options& options) const {
+    OptionReader(provider, options).finish();
+  }
+  /// With options that check() takes. Throws Error: unknown_provider, unknown_interface,
+  /// permission, …
   virtual std::unique_ptr<Domain> open(const DomainOptions& options) = 0;
 };
 

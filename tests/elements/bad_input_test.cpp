@@ -63,6 +63,23 @@ GST_START_TEST(an_unknown_provider_is_an_error_that_lists_the_known_ones) {
 }
 GST_END_TEST
 
+GST_START_TEST(an_option_that_a_transport_does_not_have_is_an_error_that_names_it) {
+  for (const char* factory : {"fabricsink", "fabricsrc"}) {
+    Side side(factory, {{"transport-options", "udp,max-wr=(int)64"}});
+    fail_unless(side.set_state(GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE);
+    const std::string text = error_of(side);
+    fail_unless(contains(text, "udp") && contains(text, "max-wr"), "%s", text.c_str());
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(options_of_a_transport_that_is_not_here_do_no_harm) {
+  Receiver receiver({{"transport-options", "carrier-pigeon,feathers=(int)3"}});
+  receiver.start();
+  serves_a_sender(receiver);
+}
+GST_END_TEST
+
 GST_START_TEST(an_unknown_interface_is_an_error_that_lists_the_known_ones) {
   for (const char* factory : {"fabricsink", "fabricsrc"}) {
     Side side(factory, {{"interface", "eth99"}});
@@ -299,6 +316,8 @@ static Suite* bad_input_suite() {
   TCase* cases = tcase_create("bad_input");
   suite_add_tcase(suite, cases);
   tcase_add_test(cases, an_unknown_provider_is_an_error_that_lists_the_known_ones);
+  tcase_add_test(cases, an_option_that_a_transport_does_not_have_is_an_error_that_names_it);
+  tcase_add_test(cases, options_of_a_transport_that_is_not_here_do_no_harm);
   tcase_add_test(cases, an_unknown_interface_is_an_error_that_lists_the_known_ones);
   tcase_add_test(cases, a_port_in_use_is_an_error_that_names_it);
   tcase_add_test(cases, a_host_without_an_address_is_an_error_that_names_it);

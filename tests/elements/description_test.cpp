@@ -82,21 +82,22 @@ GST_END_TEST
 GST_START_TEST(each_element_has_its_properties_with_words_to_them) {
   const ElementPtr element = make(kElements[__i__]);
   const std::vector<const char*> wanted =
-      __i__ == 0
-          ? std::vector<const char*>{"host",
-                                     "port",
-                                     "uri",
-                                     "provider",
-                                     "interface",
-                                     "slots",
-                                     "leaky",
-                                     "wait-for-connection",
-                                     "auto-reconnect",
-                                     "connect-timeout",
-                                     "stats"}
-          : std::vector<const char*>{
-                "address",        "port",           "uri",     "provider", "interface", "slots",
-                "timestamp-mode", "keep-listening", "timeout", "stats"};
+      __i__ == 0 ? std::vector<const char*>{"host",
+                                            "port",
+                                            "uri",
+                                            "provider",
+                                            "interface",
+                                            "slots",
+                                            "transport-options",
+                                            "leaky",
+                                            "wait-for-connection",
+                                            "auto-reconnect",
+                                            "connect-timeout",
+                                            "stats"}
+                 : std::vector<const char*>{"address",           "port",           "uri",
+                                            "provider",          "interface",      "slots",
+                                            "transport-options", "timestamp-mode", "keep-listening",
+                                            "timeout",           "stats"};
   for (const char* name : wanted) {
     fail_unless(g_object_class_find_property(G_OBJECT_GET_CLASS(element.get()), name) != nullptr,
                 "no %s", name);

@@ -252,6 +252,29 @@ TEST_P(TransportConformance, a_read_fetches_the_peers_memory) {
   EXPECT_TRUE(std::equal(here.bytes.begin(), here.bytes.end(), there.bytes.begin() + 50'000));
 }
 
+TEST_P(TransportConformance, reads_beyond_the_depth_fetch_each_its_own) {
+  Pair pair(options());
+  ASSERT_TRUE(pair.connect());
+  constexpr std::size_t kCount = 600;
+  constexpr std::size_t kSize = 9'000;
+  Registered there(*pair.target_domain, kCount * kSize, Access::remote);
+  Registered here(*pair.initiator_domain, kCount * kSize, Access::local);
+  there.fill(8);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    ASSERT_EQ(pair.insist([&] {
+      return pair.initiator->read(here.piece(i * kSize, kSize), there.remote().address + i * kSize,
+                                  there.remote().key, i);
+    }),
+              Posted::ok)
+        << i;
+  }
+  EXPECT_TRUE(
+      pair.loop.run_until([&] { return pair.initiator_events.completed.size() >= kCount; }));
+  EXPECT_EQ(pair.initiator_events.completed.size(), kCount);
+  EXPECT_TRUE(pair.initiator_events.closed.empty());
+  EXPECT_EQ(here.bytes, there.bytes);
+}
+
 TEST_P(TransportConformance, messages_go_both_ways_in_order_and_complete) {
   Pair pair(options());
   ASSERT_TRUE(pair.connect());

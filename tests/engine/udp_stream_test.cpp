@@ -26,7 +26,10 @@ class Told final : public Inbox::Events {
     requests.push_back(request);
     return Inbox::Taken::fresh;
   }
-  void on_read_done(std::uint64_t context) override { reads.push_back(context); }
+  Inbox::Taken on_read_done(std::uint64_t, std::uint64_t context) override {
+    reads.push_back(context);
+    return Inbox::Taken::fresh;
+  }
 };
 
 /// A DATA packet with its payload.

@@ -63,7 +63,7 @@ class ToolBench : public testing::TestWithParam<const char*> {
     }
   }
 };
-INSTANTIATE_TEST_SUITE_P(Providers, ToolBench, testing::Values("tcp", "tcp;ofi_rxm", "shm"),
+INSTANTIATE_TEST_SUITE_P(Providers, ToolBench, testing::Values("tcp", "tcp;ofi_rxm", "shm", "udp"),
                          [](const auto& instance) {
                            std::string name = instance.param;
                            std::replace(name.begin(), name.end(), ';', '_');

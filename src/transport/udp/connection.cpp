@@ -33,15 +33,27 @@ Connection::Connection(std::shared_ptr<const Registry> registry, ConnectionOptio
 bool Connection::read(std::byte* to, std::size_t size, std::uint64_t address, std::uint64_t key,
                       std::uint64_t context) {
   const auto number = inbox_.expect_read(to, size, context);
-  if (!number) return false;
-  if (outbox_.post_read_request({address, key, size, *number})) return true;
-  inbox_.forget_read(*number);
-  return false;
+  // A read that is done has taken its request with it, see on_read_done(), so this one fits.
+  return number && outbox_.post_read_request({address, key, size, *number});
+}
+
+Inbox::Taken Connection::on_read_done(std::uint64_t number, std::uint64_t context) {
+  const auto done = [this](std::uint64_t landed) { events_.on_completed(landed); };
+  if (!outbox_.land_reads(Kind::read_request, number, done)) return Inbox::Taken::bad_packet;
+  events_.on_completed(context);
+  return Inbox::Taken::fresh;
 }
 
 Inbox::Taken Connection::on_read_request(const ReadRequest& request) {
   if (registry_->find(request.key, request.address, request.length) == nullptr) {
     return Inbox::Taken::bad_memory;
+  }
+  // A peer counts its reads and has kReadDepth under way: the one that many before is done there,
+  // whose ACK may still be on its way.
+  const auto done = [this](std::uint64_t landed) { events_.on_completed(landed); };
+  if (request.number >= kReadDepth &&
+      !outbox_.land_reads(Kind::read_data, request.number - kReadDepth, done)) {
+    return Inbox::Taken::bad_packet;
   }
   return outbox_.post_read_data(request) ? Inbox::Taken::fresh : Inbox::Taken::bad_packet;
 }

@@ -99,7 +99,7 @@ class Connection final : private Inbox::Events, private SentPackets::Events {
     events_.on_message(message);
   }
   Inbox::Taken on_read_request(const ReadRequest& request) override;
-  void on_read_done(std::uint64_t context) override { events_.on_completed(context); }
+  Inbox::Taken on_read_done(std::uint64_t number, std::uint64_t context) override;
   void on_packet_acked(std::uint64_t number, const SentPacket& packet) override;
   void on_packet_lost(std::uint64_t number, const SentPacket& packet) override;
   void on_packet_late(TimePoint sent) override { congestion_.on_late(sent); }

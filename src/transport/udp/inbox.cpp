@@ -152,8 +152,7 @@ Inbox::Taken Inbox::finish_read(const Data& data) {
   if (!read.active || read.number != data.key) return Taken::bad_packet;
   if (data.address + data.payload.size() != read.size) return Taken::bad_packet;
   read.active = false;
-  events_.on_read_done(read.context);
-  return Taken::fresh;
+  return events_.on_read_done(read.number, read.context);
 }
 
 std::optional<Inbox::Forecast> Inbox::forecast() const noexcept {

@@ -32,7 +32,8 @@ class Inbox {
     virtual void on_landed_message(std::span<const std::byte> message) = 0;
     /// bad_packet: more of them than agreed; bad_memory: nothing that may be read.
     virtual Taken on_read_request(const ReadRequest& request) = 0;
-    virtual void on_read_done(std::uint64_t context) = 0;
+    /// bad_packet: its data came before it was asked for.
+    virtual Taken on_read_done(std::uint64_t number, std::uint64_t context) = 0;
 
    protected:
     ~Events() = default;
@@ -51,7 +52,6 @@ class Inbox {
 
   /// The read of this side whose data is to come; its number, or none where too many are under way.
   std::optional<std::uint64_t> expect_read(std::byte* to, std::size_t size, std::uint64_t context);
-  void forget_read(std::uint64_t number) noexcept { reads_[number % kReadDepth].active = false; }
 
   /// Where the next payloads go if the peer goes on as it began.
   struct Forecast {

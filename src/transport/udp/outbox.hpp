@@ -47,6 +47,20 @@ class Outbox {
   /// The answer to a peer's read.
   bool post_read_data(const ReadRequest& request);
 
+  /// What the peer's next step shows to have landed before an ACK says so: `kind` is read_request
+  /// (its data came) or read_data (its place was asked for again), and all reads up to `number`
+  /// are meant. False: nobody can know that yet, since not all of it was sent.
+  template <typename Done>
+  bool land_reads(Kind kind, std::uint64_t number, const Done& done) {
+    std::uint64_t end = landed_;
+    for (Number i = first_; i != last_; ++i) {
+      if (at(i).kind == kind && at(i).key <= number) end = at(i).end;
+    }
+    if (end > next_) return false;
+    land(end, done);
+    return true;
+  }
+
   /// Whether something waits to be sent, no more than kStreamWindow ahead of what has landed.
   [[nodiscard]] bool has_more() const noexcept { return !lost_.empty() || next_ < limit(); }
   /// Cuts the next chunk of at most `most` payload bytes, what was lost first; it counts as sent.
@@ -89,7 +103,7 @@ class Outbox {
     std::uint64_t end = 0;
     std::size_t size = 0;
     std::uint64_t address = 0;
-    std::uint64_t key = 0;
+    std::uint64_t key = 0;  // of a read's request or data: its number
     std::uint64_t context = 0;
     std::array<iovec, kMaxPieces> pieces{};
     std::array<std::byte, kMaxInject> copy{};

@@ -35,7 +35,7 @@
 /// | CHALLENGE | 24 | 16 | cookie: proves the address when it comes back |
 /// | DATA | 24 | 8 | position in the stream |
 /// | | 32 | 8 | write: address. Read data: offset |
-/// | | 40 | 8 | write: key. Read data: number of the read |
+/// | | 40 | 8 | write: key. Read request and data: number of the read |
 /// | | 48 | 4 | bytes to come at the next positions and next addresses, as far as known |
 /// | | 52 | 12 | zeros: room for an authentication tag; the payload begins with a cache line |
 /// | | 64 | | payload |

@@ -48,6 +48,9 @@ class VerbsTransport final : public Transport {
     return all;
   }
   [[nodiscard]] std::string library() const override { return "rdma-core"; }
+  void check(const std::string&, const Options& options) const override {
+    static_cast<void>(Settings::parse(options));
+  }
   std::unique_ptr<Domain> open(const DomainOptions& options) override {
     return std::make_unique<VerbsDomain>(options);
   }
