@@ -111,11 +111,11 @@ build_and_test() {
 }
 
 part_plain() {
-  build_and_test plain build-plain -Dofi=enabled -- --no-suite vm
+  build_and_test plain build-plain -Dofi=enabled -Dverbs=enabled -- --no-suite vm
 }
 
 # RDMA devices made of software in a guest, one boot after the other.
-part_vm() { build_and_test vm build-plain -Dofi=enabled -- --suite vm; }
+part_vm() { build_and_test vm build-plain -Dofi=enabled -Dverbs=enabled -- --suite vm; }
 
 part_clang() {
   check format is_formatted
@@ -124,7 +124,8 @@ part_clang() {
 is_formatted() { find src gst tests pipelines -name '*.[ch]pp' -exec clang-format-14 --dry-run -Werror {} +; }
 builds_with_clang() { configure_clang && ninja -C build-clang; }
 configure_clang() {
-  CC=clang-14 CXX=clang++-14 configure build-clang -Dtests=enabled -Dwerror=true -Dofi=enabled
+  CC=clang-14 CXX=clang++-14 configure build-clang -Dtests=enabled -Dwerror=true -Dofi=enabled \
+    -Dverbs=enabled
 }
 
 # A report that fails nothing: some of its findings are matters of taste, and they change with its
@@ -148,7 +149,8 @@ part_asan() {
   export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
   # The plugin scanner is a program without the sanitizer, and cannot load a plugin with it.
   export GST_REGISTRY_FORK=no
-  build_and_test asan build-asan -Dofi=enabled -Db_sanitize=address,undefined -Db_lundef=false -- \
+  build_and_test asan build-asan -Dofi=enabled -Dverbs=enabled -Db_sanitize=address,undefined \
+    -Db_lundef=false -- \
     --suite engine --suite elements --suite tools --timeout-multiplier "$asan_patience"
   unset ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS GST_REGISTRY_FORK
 }
@@ -158,7 +160,8 @@ part_tsan() {
   # The runtime of GCC 12 knows the address layout of older kernels only: "unexpected memory
   # mapping". Without randomised addresses it finds its place.
   if setarch -R true 2>/dev/null; then launcher=(setarch -R); fi
-  build_and_test tsan build-tsan -Dofi=enabled -Db_sanitize=thread -Db_lundef=false -- \
+  build_and_test tsan build-tsan -Dofi=enabled -Dverbs=enabled -Db_sanitize=thread \
+    -Db_lundef=false -- \
     --suite engine --timeout-multiplier "$tsan_patience"
   unset TSAN_OPTIONS
   launcher=()
@@ -190,8 +193,8 @@ finds_nothing() {
     -print_final_stats=1 -artifact_prefix="$work/" "$work/corpus" "$work/seeds"
 }
 
-# What a host without libfabric has.
-part_no-ofi() { build_and_test no-ofi build-no-ofi -Dofi=disabled --; }
+# What a host without libfabric and rdma-core has.
+part_no-ofi() { build_and_test no-ofi build-no-ofi -Dofi=disabled -Dverbs=disabled --; }
 
 # The first command of README, shortened: two processes, a real file, every buffer compared.
 part_demo() {

@@ -96,7 +96,9 @@ std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
   for (const auto& transport : transports_) {
     const auto names = transport->providers();
     if (std::find(names.begin(), names.end(), options.provider) != names.end()) {
-      return transport->open(options);
+      DomainOptions complete = options;
+      complete.options = configured_options(options.provider, options.options);
+      return transport->open(complete);
     }
   }
   std::string known;

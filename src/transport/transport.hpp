@@ -13,6 +13,7 @@
 #include "base/event_loop.hpp"
 #include "base/export.hpp"
 #include "base/token.hpp"
+#include "transport/options.hpp"
 
 /// What every transport offers: one-sided writes and reads with 32-bit immediate data into
 /// registered memory of a peer, and small messages.
@@ -150,6 +151,8 @@ struct DomainOptions {
   /// Local address (numeric IPv4 or IPv6, with %scope where needed) that data connections use;
   /// empty: any. Transports without addresses (shm) ignore it.
   std::string local_address;
+  /// The provider's own, by the application; Table::open() adds those of the configuration file.
+  Options options;
 };
 
 /// One thing that a provider can be opened on, for a person who looks for it.

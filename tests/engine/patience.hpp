@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 /// Time limits of tests: generous, since they only end what has failed already.
@@ -19,8 +21,14 @@ inline constexpr int kSlowdown = 1;
 inline constexpr int kSlowdown = 1;
 #endif
 
+/// FABRIC_TEST_PATIENCE: how many times slower this host is than a common one (tests/vm emulates).
+inline int host_slowdown() {
+  const char* factor = std::getenv("FABRIC_TEST_PATIENCE");
+  return factor == nullptr ? 1 : std::max(std::atoi(factor), 1);
+}
+
 using namespace std::chrono_literals;
-inline constexpr std::chrono::milliseconds kPatience = 10s * kSlowdown;
+inline const std::chrono::milliseconds kPatience = 10s * kSlowdown * host_slowdown();
 /// "At once", on a machine that does other things too.
 inline constexpr std::chrono::milliseconds kAtOnce = 200ms * kSlowdown;
 

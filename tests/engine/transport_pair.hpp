@@ -141,7 +141,14 @@ struct Pair {
 
   explicit Pair(const DomainOptions& options)
       : target_domain(Table::shared().open(options)),
-        initiator_domain(Table::shared().open(options)) {}
+        initiator_domain(Table::shared().open(from_other_end(options))) {}
+
+  /// With the initiator at FABRIC_TEST_INTERFACE, where that is set: across a wire.
+  static DomainOptions from_other_end(DomainOptions options) {
+    const char* address = std::getenv("FABRIC_TEST_INTERFACE");
+    if (address != nullptr && !options.local_address.empty()) options.local_address = address;
+    return options;
+  }
 
   void listen() {
     target = target_domain->accept(token, target_events);

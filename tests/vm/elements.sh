@@ -6,7 +6,7 @@
 #     elements.sh BUILD-FOLDER PROVIDER TARGET-ADDRESS INITIATOR-ADDRESS
 set -uo pipefail
 build=$1
-export FABRIC_TEST_PROVIDER=$2 FABRIC_TEST_ADDRESS=$3 FABRIC_TEST_INTERFACE=$4
+export FABRIC_TEST_PROVIDER=$2 FABRIC_TEST_ADDRESS=$3 FABRIC_TEST_INTERFACE=$4 FABRIC_TEST_PATIENCE=4
 failed=0
 for theme in round_trip no_copy back_pressure recovery; do
   begun=$SECONDS
