@@ -10,7 +10,7 @@ namespace grainfabric::transport {
 namespace {
 
 /// Hardware first, rdma-core before libfabric over it; see src/README.md for what was measured.
-constexpr const char* kAutomatic[] = {"efa", "verbs", "ofi:verbs", "tcp"};
+constexpr const char* kAutomatic[] = {"efa", "verbs", "ofi:verbs", "tcp", "udp"};
 
 /// Transports of our own, whose names libfabric uses for others.
 constexpr const char* kOwn[] = {"verbs", "udp"};

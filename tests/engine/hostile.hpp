@@ -12,7 +12,7 @@ inline protocol::Hello a_hello() {
   protocol::Hello hello;
   hello.stream = Token::random();
   hello.instance = Token::random();
-  hello.offers = {"tcp"};
+  hello.offers = {plain_provider()};
   return hello;
 }
 

@@ -14,7 +14,7 @@ class HostileData : public Hostile {
  protected:
   void SetUp() override {
     peer_.emplace(welcomed());
-    domain_ = transport::Table::shared().open({"tcp", "127.0.0.1"});
+    domain_ = transport::Table::shared().open({plain_provider(), "127.0.0.1"});
     credit_ = std::make_unique<transport::Registered>(*domain_, 8, transport::Access::remote);
     source_ = std::make_unique<transport::Registered>(*domain_, 8192, transport::Access::local);
     protocol::Config config = a_config();

@@ -32,8 +32,8 @@ class Impostor : public testing::Test {
     EXPECT_TRUE(hello && hello->type == number(Type::hello));
     return peer;
   }
-  static GlibPtr<GVariant> welcome(const std::string& provider = "tcp", bool known = false,
-                                   std::uint64_t last_sequence = 0) {
+  static GlibPtr<GVariant> welcome(const std::string& provider = plain_provider(),
+                                   bool known = false, std::uint64_t last_sequence = 0) {
     protocol::Welcome welcome;
     welcome.instance = Token::random();
     welcome.provider = provider;
@@ -259,7 +259,7 @@ TEST_F(Impostor, hello_says_what_the_protocol_promises) {
   ASSERT_TRUE(message);
   const auto hello = protocol::Hello::decode(message->fields.get());
   EXPECT_EQ(hello.version, protocol::kVersion);
-  EXPECT_EQ(hello.offers, std::vector<std::string>{"tcp"});
+  EXPECT_EQ(hello.offers, std::vector<std::string>{plain_provider()});
   EXPECT_EQ(hello.next_sequence, 1U);
   EXPECT_NE(hello.stream, Token{});
   EXPECT_EQ(hello.software.rfind("grainfabric ", 0), 0U);

@@ -170,6 +170,12 @@ class Sender {
 };
 
 /// A target on this host only, at a free port unless told otherwise.
+/// For tests that are not about providers.
+inline std::string plain_provider() {
+  const auto here = transport::Table::shared().providers();
+  return std::find(here.begin(), here.end(), "tcp") != here.end() ? "tcp" : "udp";
+}
+
 inline TargetOptions local(std::uint16_t port = 0) {
   TargetOptions options;
   options.address = "127.0.0.1";
@@ -242,7 +248,7 @@ inline testing::AssertionResult next_is(Receiver& receiver, std::uint64_t number
   return is_whole(*grain);
 }
 
-inline InitiatorOptions to(std::uint16_t port, const std::string& provider = "tcp") {
+inline InitiatorOptions to(std::uint16_t port, const std::string& provider = plain_provider()) {
   InitiatorOptions options;
   options.host = "127.0.0.1";
   options.port = port;
@@ -250,7 +256,7 @@ inline InitiatorOptions to(std::uint16_t port, const std::string& provider = "tc
   options.slots = 4;
   return options;
 }
-inline InitiatorOptions to(Receiver& receiver, const std::string& provider = "tcp") {
+inline InitiatorOptions to(Receiver& receiver, const std::string& provider = plain_provider()) {
   return to(receiver->port(), provider);
 }
 inline TargetOptions with_provider(const std::string& provider, std::uint16_t port = 0) {

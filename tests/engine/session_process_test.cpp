@@ -171,13 +171,13 @@ TEST_P(SessionProcess, an_initiator_killed_in_mid_stream_is_followed_by_the_next
 
 /// Each takes as long as a silent peer is waited for, so both sides are frozen at once.
 TEST(Silence, a_frozen_peer_is_dead_in_time_and_comes_back_when_it_thaws) {
-  Child target("target", 0, "tcp");
+  Child target("target", 0, plain_provider());
   const std::string up = target.line();
   ASSERT_EQ(up.rfind("up ", 0), 0U) << up;
   Sender sender(to(static_cast<std::uint16_t>(std::atoi(up.c_str() + 3))));
   sender->start();
   Receiver receiver;
-  Child initiator("initiator", receiver->port(), "tcp");
+  Child initiator("initiator", receiver->port(), plain_provider());
   ASSERT_EQ(sender.push(), PushResult::accepted);
   ASSERT_EQ(target.line(), "grain 1 1");
   ASSERT_TRUE(receiver.pop_grain());
@@ -216,7 +216,7 @@ TEST(Silence, whoever_says_nothing_or_no_more_is_given_up_in_time) {
   RawPeer trickling(receiver->port());  // a byte of a frame now and then
   protocol::Hello hello;
   hello.stream = hello.instance = Token::random();
-  hello.offers = {"tcp"};
+  hello.offers = {plain_provider()};
   RawPeer greeting(receiver->port());  // says HELLO and then nothing
   greeting.say(number(Type::hello), hello.encode());
   RawListener listener;  // accepts and never answers HELLO

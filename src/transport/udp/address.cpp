@@ -83,7 +83,7 @@ Address to_wire(const SocketAddress& address) {
 
 SocketAddress from_wire(const Address& wire, const SocketAddress& own) {
   if (wire.format != kAddressFormat) {
-    throw Error(ErrorCode::invalid_argument, "The peer's data address is none of udp's",
+    throw Error(ErrorCode::protocol, "The peer's data address is none of udp's",
                 "Use the same provider on both sides.");
   }
   SocketAddress address;
@@ -103,7 +103,7 @@ SocketAddress from_wire(const Address& wire, const SocketAddress& own) {
   if (!is_usable(address)) refuse(describe(address) + " is none that one can connect to");
   const bool is_any = own.family() == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&own.v6.sin6_addr);
   if (!is_any && own.family() != address.family()) {
-    throw Error(ErrorCode::invalid_argument,
+    throw Error(ErrorCode::protocol,
                 "The peer's data address " + describe(address) +
                     " is of another IP version than this side's " + describe(own),
                 "Use the same IP version on both sides.");
@@ -111,7 +111,7 @@ SocketAddress from_wire(const Address& wire, const SocketAddress& own) {
   if (address.family() == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address.v6.sin6_addr)) {
     address.v6.sin6_scope_id = own.family() == AF_INET6 ? own.v6.sin6_scope_id : 0;
     if (address.v6.sin6_scope_id == 0) {
-      throw Error(ErrorCode::invalid_argument,
+      throw Error(ErrorCode::protocol,
                   "The peer's data address " + describe(address) +
                       " is link-local and this side does not know on which link",
                   "Name the interface here too, or use global addresses.");
