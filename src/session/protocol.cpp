@@ -10,8 +10,12 @@ namespace {
 constexpr std::size_t kMaxText = 1024;
 constexpr std::size_t kMaxOffers = 64;
 
+/// At most kMaxText bytes of it, in whole characters.
 std::string bounded(std::string text) {
-  if (text.size() > kMaxText) text.resize(kMaxText);
+  if (text.size() <= kMaxText) return text;
+  const char* end = nullptr;
+  static_cast<void>(g_utf8_validate(text.data(), kMaxText, &end));
+  text.resize(static_cast<std::size_t>(end - text.data()));
   return text;
 }
 

@@ -100,6 +100,8 @@ TEST(Protocol, hello_bounds_what_a_stranger_may_leave_here) {
   const Hello back = Hello::decode(hello.encode().get());
   EXPECT_LE(back.host.size(), 1024U);
   EXPECT_LE(back.offers.size(), 64U);
+  hello.host = std::string(1023, 'h') + "\u00e4";  // two bytes, of which one would fit
+  EXPECT_EQ(Hello::decode(hello.encode().get()).host, std::string(1023, 'h'));
   for (const std::uint64_t bad : {std::uint64_t{0}, UINT64_MAX}) {
     expect_refused<Hello>(Changed(hello.encode()).with("next-sequence", bad).get(), "sequence");
   }

@@ -169,13 +169,13 @@ class Sender {
   std::unique_ptr<Initiator> initiator_;
 };
 
-/// A target on this host only, at a free port unless told otherwise.
 /// For tests that are not about providers.
 inline std::string plain_provider() {
   const auto here = transport::Table::shared().providers();
   return std::find(here.begin(), here.end(), "tcp") != here.end() ? "tcp" : "udp";
 }
 
+/// A target on this host only, at a free port unless told otherwise.
 inline TargetOptions local(std::uint16_t port = 0) {
   TargetOptions options;
   options.address = "127.0.0.1";

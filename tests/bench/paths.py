@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths to measure: the loopback interface, or two hosts on one machine (network namespaces, root)."""
+import os
+import subprocess
+
+
+class Loopback:
+    name = 'loopback'
+    target = '127.0.0.1'
+    at_target = at_initiator = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class Veth:
+    """Two namespaces with a pair of virtual interfaces between.
+
+    rate: bits a second in each direction, with `buffer` seconds of queue (tbf). A burst below 64 KB
+    makes the kernel cut what was sent by segmentation offload, so that packets are lost one by one.
+    loss: share of the packets that the target's host drops on arrival (nftables).
+    """
+
+    target = '10.77.0.2'
+
+    def __init__(self, mtu, rate=None, buffer=0.02, loss=0):
+        self.name = f'veth, MTU {mtu}'
+        self._mtu, self._rate, self._buffer, self._loss = mtu, rate, buffer, loss
+        self._hosts = [f'gf-bench-{os.getpid()}-{side}' for side in 'it']
+        self.at_initiator, self.at_target = (('ip', 'netns', 'exec', host) for host in self._hosts)
+
+    def __enter__(self):
+        try:
+            self._make()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _make(self):
+        initiator, target = self._hosts
+        for host in self._hosts:
+            run('ip', 'netns', 'add', host)
+            run('ip', '-n', host, 'link', 'set', 'lo', 'up')
+        run('ip', '-n', initiator, 'link', 'add', 'veth', 'type', 'veth', 'peer', 'name', 'veth',
+            'netns', target)
+        for number, host in enumerate(self._hosts, 1):
+            run('ip', '-n', host, 'address', 'add', f'10.77.0.{number}/24', 'dev', 'veth')
+            run('ip', '-n', host, 'link', 'set', 'veth', 'mtu', str(self._mtu), 'up')
+            if self._rate:
+                run('tc', '-n', host, 'qdisc', 'add', 'dev', 'veth', 'root', 'tbf', 'rate',
+                    str(self._rate), 'burst', '16kb', 'latency', f'{self._buffer * 1e3}ms')
+        if self._loss:
+            rules = ('table ip bench { chain input { type filter hook prerouting priority raw; '
+                     f'numgen random mod 10000 < {round(self._loss * 10000)} drop; }} }}')
+            run(*self.at_target, 'nft', rules)
+
+    def __exit__(self, *_):
+        for host in self._hosts:
+            subprocess.run(['ip', 'netns', 'delete', host], check=False, stderr=subprocess.DEVNULL)
+
+
+def run(*command):
+    subprocess.run(command, check=True)

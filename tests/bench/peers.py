@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured on a path: each peer runs its two programs and says what they found."""
+import json
+import os
+import select
+import subprocess
+
+GRAIN = 5_529_600  # 1920 x 1080, v210
+
+
+class Failed(Exception):
+    pass
+
+
+class TcpStream:
+    """A plain TCP stream, `call` bytes to a system call."""
+
+    def __init__(self, build, call):
+        self.name, self.setting = 'tcp stream', call
+        self._program = f'{build}/tests/bench/tcp_stream'
+
+    def server(self):
+        return [self._program, 'server', '{address}', str(self.setting)]
+
+    def client(self, port, seconds):
+        return [self._program, 'client', '{address}', port, str(self.setting), str(seconds)]
+
+    @staticmethod
+    def result(text):
+        return json.loads(text)
+
+
+class Engine:
+    """The engine over one of its transports, in pieces of `piece` bytes."""
+
+    def __init__(self, build, provider, piece):
+        self.name, self.setting = provider, piece
+        self._program = f'{build}/src/tool/grainfabric'
+
+    def server(self):
+        return [self._program, 'bench', 'server', '--port', '0', '--address', '{address}',
+                '--provider', self.name, '--quiet']
+
+    def client(self, port, seconds):
+        return [self._program, 'bench', 'client', '{address}', '--port', port, '--provider',
+                self.name, '--sizes', str(GRAIN), '--depth', '8', '--piece-size',
+                str(self.setting), '--seconds', str(seconds), '--json', '--quiet']
+
+    @staticmethod
+    def result(text):
+        return json.loads(text)['results'][0]
+
+
+class Flow:
+    """One peer under way on a path."""
+
+    def __init__(self, peer, path, seconds):
+        self._peer = peer
+        self._server = start(path.at_target, peer.server(), path.target)
+        port = self._port()
+        self._client = start(path.at_initiator, peer.client(port, seconds), path.target)
+        self._limit = seconds + 30
+
+    def _port(self):
+        """The port, which is the last word that the server says first."""
+        readable, _, _ = select.select([self._server.stdout], [], [], 15)
+        words = self._server.stdout.readline().split() if readable else []
+        if not words:
+            self._server.kill()
+            raise Failed(f'{self._peer.name}: the server does not listen')
+        return words[-1]
+
+    def wait(self):
+        try:
+            text, _ = self._client.communicate(timeout=self._limit)
+            if self._client.returncode != 0:
+                raise Failed(f'{self._peer.name}: exit code {self._client.returncode}')
+            return self._peer.result(text)
+        except subprocess.TimeoutExpired as late:
+            raise Failed(f'{self._peer.name}: no end within {self._limit} s') from late
+        finally:
+            for process in (self._client, self._server):
+                process.terminate()
+                process.wait()
+
+
+def start(prefix, command, address):
+    words = [*prefix, *(word.format(address=address) for word in command)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+def use_modules_of(build):
+    """The transports are those of the build directory."""
+    os.environ['GRAINFABRIC_MODULE_PATH'] = ':'.join(
+        f'{build}/src/transport/{module}' for module in ('ofi', 'verbs'))

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string>
+#include <system_error>
+
+/// A plain TCP stream of grains from a ring in memory to a ring in memory: what any transport of
+/// ours is compared with.
+///
+///     tcp_stream server ADDRESS CALL              prints the port it listens on, serves one client
+///     tcp_stream client ADDRESS PORT CALL SECONDS prints the result as JSON
+///
+/// CALL: bytes of one send() or recv().
+namespace {
+
+constexpr std::size_t kGrain = 5'529'600;  // 1920 x 1080, v210
+constexpr std::size_t kRing = 8 * kGrain;
+
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+std::span<std::byte> make_ring() {
+  void* memory = ::mmap(nullptr, kRing, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("mmap");
+  std::memset(memory, 1, kRing);
+  return {static_cast<std::byte*>(memory), kRing};
+}
+
+sockaddr_in address_of(const char* text, std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  if (::inet_pton(AF_INET, text, &address.sin_addr) != 1) fail(text);
+  return address;
+}
+
+int make_socket() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) fail("socket");
+  return fd;
+}
+
+/// Goes round in the ring, `call` bytes at a time, until `step` (send or recv) says that it ends.
+template <typename Step>
+double go_round(std::span<std::byte> ring, std::size_t call, const Step& step) {
+  double total = 0;
+  for (std::size_t at = 0;;) {
+    const ssize_t done = step(ring.subspan(at, std::min(call, ring.size() - at)));
+    if (done <= 0) return total;
+    total += static_cast<double>(done);
+    at = (at + static_cast<std::size_t>(done)) % ring.size();
+  }
+}
+
+void serve(const char* address, std::size_t call) {
+  const int listener = make_socket();
+  sockaddr_in own = address_of(address, 0);
+  socklen_t size = sizeof own;
+  if (::bind(listener, reinterpret_cast<const sockaddr*>(&own), size) != 0) fail("bind");
+  if (::listen(listener, 1) != 0) fail("listen");
+  if (::getsockname(listener, reinterpret_cast<sockaddr*>(&own), &size) != 0) fail("getsockname");
+  std::printf("%u\n", ntohs(own.sin_port));
+  std::fflush(stdout);
+  const int fd = ::accept(listener, nullptr, nullptr);
+  if (fd < 0) fail("accept");
+  const auto ring = make_ring();
+  const double begun = cpu_seconds();
+  go_round(ring, call,
+           [fd](std::span<std::byte> to) { return ::recv(fd, to.data(), to.size(), 0); });
+  const double used = cpu_seconds() - begun;
+  if (::send(fd, &used, sizeof used, 0) != sizeof used) fail("send");
+}
+
+void send_to(const char* address, std::uint16_t port, std::size_t call, double seconds) {
+  const int fd = make_socket();
+  const sockaddr_in to = address_of(address, port);
+  const auto ring = make_ring();
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) fail("connect");
+  using Clock = std::chrono::steady_clock;
+  const auto begun = Clock::now();
+  const double begun_cpu = cpu_seconds();
+  const auto since = [begun] {
+    return std::chrono::duration<double>(Clock::now() - begun).count();
+  };
+  const double bytes = go_round(ring, call, [&](std::span<std::byte> from) -> ssize_t {
+    return since() < seconds ? ::send(fd, from.data(), from.size(), 0) : 0;
+  });
+  const double used = cpu_seconds() - begun_cpu;
+  if (::shutdown(fd, SHUT_WR) != 0) fail("shutdown");
+  double there = 0;
+  if (::recv(fd, &there, sizeof there, MSG_WAITALL) != sizeof there) fail("recv");
+  const double all = since();  // with what was still on its way
+  std::printf(
+      "{\"gigabytes-per-second\": %.4f, \"cpu-seconds-per-gigabyte\": "
+      "{\"client\": %.4f, \"server\": %.4f}}\n",
+      bytes / all / 1e9, used / (bytes / 1e9), there / (bytes / 1e9));
+}
+
+}  // namespace
+
+int main(int count, char** words) try {
+  const std::string role = count > 1 ? words[1] : "";
+  if (role == "server" && count == 4) {
+    serve(words[2], std::stoul(words[3]));
+  } else if (role == "client" && count == 6) {
+    send_to(words[2], static_cast<std::uint16_t>(std::stoul(words[3])), std::stoul(words[4]),
+            std::stod(words[5]));
+  } else {
+    std::fputs("usage: tcp_stream server ADDRESS CALL | client ADDRESS PORT CALL SECONDS\n",
+               stderr);
+    return 2;
+  }
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "tcp_stream: %s\n", error.what());
+  return 1;
+}
