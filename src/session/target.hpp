@@ -14,6 +14,7 @@
 #include "session/incoming.hpp"
 #include "session/stats.hpp"
 #include "session/terms.hpp"
+#include "transport/options.hpp"
 
 namespace grainfabric {
 
