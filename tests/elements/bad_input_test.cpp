@@ -74,7 +74,8 @@ GST_START_TEST(an_option_that_a_transport_does_not_have_is_an_error_that_names_i
 GST_END_TEST
 
 GST_START_TEST(options_of_a_transport_that_is_not_here_do_no_harm) {
-  Receiver receiver({{"transport-options", "carrier-pigeon,feathers=(int)3"}});
+  const Properties unheard_of{{"transport-options", "carrier-pigeon,feathers=(int)3"}};
+  Receiver receiver(unheard_of);
   receiver.start();
   serves_a_sender(receiver);
 }
