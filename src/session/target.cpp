@@ -149,7 +149,9 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
                                                            const protocol::Hello& hello,
                                                            protocol::Welcome& welcome) const {
   const auto& table = transport::Table::shared();
-  const auto own = transport::offers(options_.provider, table.providers());
+  const std::size_t mtu =
+      transport::mtu_of(options_.interface.empty() ? link.local_address() : options_.interface);
+  const auto own = transport::offers(options_.provider, table.providers(), mtu);
   const auto common = transport::common_providers(own, hello.offers);
   std::string passed_over = hello.passed_over;
   for (const std::string& provider : common) {
@@ -163,9 +165,9 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
       options.options = transport::options_of(options_.transport_options, provider);
       auto domain = table.open(options);
       welcome.provider = provider;
-      welcome.reason = "first of the target's [" + transport::join_names(own) +
-                       "] that the initiator offers [" + transport::join_names(hello.offers) + "]" +
-                       passed_over;
+      welcome.reason = "first of the target's [" + transport::join_names(own) + "] (MTU " +
+                       std::to_string(mtu) + ") that the initiator offers [" +
+                       transport::join_names(hello.offers) + "]" + passed_over;
       return domain;
     } catch (const Error& error) {
       if (common.size() == 1) throw;

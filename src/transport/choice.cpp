@@ -2,6 +2,7 @@
 #include "transport/choice.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <sstream>
 #include <string_view>
@@ -9,8 +10,12 @@
 namespace grainfabric::transport {
 namespace {
 
-/// Hardware first, rdma-core before libfabric over it; see src/README.md for what was measured.
-constexpr const char* kAutomatic[] = {"efa", "verbs", "ofi:verbs", "tcp", "udp"};
+/// Hardware first, rdma-core before libfabric over it. Of those in software the one that is ahead
+/// on such an interface; see src/README.md for what was measured.
+constexpr std::array kAutomatic = {"efa", "verbs", "ofi:verbs", "tcp", "udp"};
+constexpr std::array kAutomaticLarge = {"efa", "verbs", "ofi:verbs", "udp", "tcp"};
+/// Between the usual 1500 and the 9000 of jumbo frames.
+constexpr std::size_t kLargeMtu = 8192;
 
 /// Transports of our own, whose names libfabric uses for others.
 constexpr const char* kOwn[] = {"verbs", "udp"};
@@ -42,7 +47,7 @@ std::vector<std::string> split(const std::string& list) {
 }  // namespace
 
 std::vector<std::string> offers(const std::string& wanted,
-                                const std::vector<std::string>& available) {
+                                const std::vector<std::string>& available, std::size_t mtu) {
   std::vector<std::string> names;
   const auto add = [&](const std::string& name) {
     if (!contains(names, name)) names.push_back(name);
@@ -54,7 +59,7 @@ std::vector<std::string> offers(const std::string& wanted,
       add(canonical(name, available));
       continue;
     }
-    for (const char* automatic : kAutomatic) {
+    for (const char* automatic : mtu >= kLargeMtu ? kAutomaticLarge : kAutomatic) {
       if (contains(available, automatic)) add(automatic);
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -10,11 +11,13 @@ namespace grainfabric::transport {
 
 /// What `provider=` asks for, as a list of provider names in order of preference, best first:
 /// one name or several with commas between, each of them
-///  - "auto": efa, verbs, tcp, udp, as far as `available` has them. Others (shm, rxm, …) are faster
-///    or slower in ways that depend on the host, or spin a core, and are taken only by name.
+///  - "auto": efa, verbs, tcp, udp, as far as `available` has them; udp before tcp on an interface
+///    of large packets (`mtu` in bytes, 0: unknown). Others (shm, rxm, …) are faster or slower in
+///    ways that depend on the host, or spin a core, and are taken only by name.
 ///  - NAME: that one, whether available or not. "ofi:NAME" is libfabric's of that name.
 GRAINFABRIC_API std::vector<std::string> offers(const std::string& wanted,
-                                                const std::vector<std::string>& available);
+                                                const std::vector<std::string>& available,
+                                                std::size_t mtu = 0);
 
 /// The target's `own` preference applied to what the initiator `offered`: all that both have, in
 /// the order of `own`.

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 
 namespace grainfabric::transport {
 std::vector<LocalAddress> local_addresses() {
@@ -67,6 +69,17 @@ std::string interface_of(const std::string& address) {
     if (a.text == address) return a.interface;
   }
   return {};
+}
+
+std::size_t mtu_of(const std::string& interface) {
+  const std::string holder = interface_of(interface);
+  const std::string& name = holder.empty() ? interface : holder;
+  ifreq request{};
+  if (name.empty() || name.size() >= sizeof request.ifr_name) return 0;
+  name.copy(request.ifr_name, name.size());
+  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (any.get() < 0 || ::ioctl(any.get(), SIOCGIFMTU, &request) != 0) return 0;
+  return static_cast<std::size_t>(request.ifr_mtu);
 }
 
 }  // namespace grainfabric::transport

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,9 @@ GRAINFABRIC_API std::string local_address_of(const std::string& interface,
 
 /// The interface that holds a numeric local address, for messages; "" if none does.
 GRAINFABRIC_API std::string interface_of(const std::string& address);
+
+/// Largest packet of an interface (by name, or by an address of it), in bytes; 0 where there is no
+/// such interface. Any thread.
+GRAINFABRIC_API std::size_t mtu_of(const std::string& interface);
 
 }  // namespace grainfabric::transport

@@ -23,7 +23,11 @@ TEST(Choice, auto_takes_hardware_first_and_only_what_is_there) {
             (Names{"efa", "verbs", "tcp"}));
   EXPECT_EQ(offers("", {"shm", "tcp"}), Names{"tcp"});
   EXPECT_EQ(offers("auto", {"shm", "tcp;ofi_rxm"}), Names{});
-  EXPECT_EQ(offers("auto", {"udp", "ofi:verbs", "tcp"}), (Names{"ofi:verbs", "tcp", "udp"}));
+  const Names all{"udp", "ofi:verbs", "tcp"};
+  EXPECT_EQ(offers("auto", all), (Names{"ofi:verbs", "tcp", "udp"}));
+  EXPECT_EQ(offers("auto", all, 1500), (Names{"ofi:verbs", "tcp", "udp"}));
+  EXPECT_EQ(offers("auto", all, 9000), (Names{"ofi:verbs", "udp", "tcp"}));
+  EXPECT_EQ(offers("tcp,auto", all, 9000), (Names{"tcp", "ofi:verbs", "udp"}));
 }
 
 TEST(Choice, a_name_is_taken_with_and_without_its_family) {
@@ -56,6 +60,10 @@ TEST(Interface, names_and_addresses_both_lead_to_an_address) {
   EXPECT_EQ(local_address_of("lo"), "127.0.0.1");
   EXPECT_EQ(interface_of("127.0.0.1"), "lo");
   EXPECT_EQ(interface_of("203.0.113.1"), "");
+  EXPECT_GE(mtu_of("lo"), 1500U);
+  EXPECT_EQ(mtu_of("127.0.0.1"), mtu_of("lo"));
+  EXPECT_EQ(mtu_of("203.0.113.1"), 0U);
+  EXPECT_EQ(mtu_of(std::string(300, 'x')), 0U);
 }
 
 TEST(Interface, of_several_addresses_the_one_of_the_peers_family_is_taken) {

@@ -77,7 +77,12 @@ std::unique_ptr<transport::Domain> Server::admit(Session& session, const Hello& 
                 "Try again when that benchmark is over, or start another server.");
   }
   const auto& table = transport::Table::shared();
-  const auto own = transport::offers(options_.provider, table.providers());
+  const std::string local =
+      options_.interface.empty()
+          ? session.local_address()
+          : transport::local_address_of(options_.interface, session.local_address());
+  const auto own =
+      transport::offers(options_.provider, table.providers(), transport::mtu_of(local));
   const auto common = transport::common_providers(own, hello.offers);
   welcome.reason = "first of the server's [" + transport::join_names(own) +
                    "] that the client offers [" + transport::join_names(hello.offers) + "]";
@@ -88,11 +93,7 @@ std::unique_ptr<transport::Domain> Server::admit(Session& session, const Hello& 
                 "Set --provider alike on both sides, or leave it at auto.");
   }
   welcome.provider = common.front();
-  auto domain =
-      table.open({common.front(),
-                  options_.interface.empty()
-                      ? session.local_address()
-                      : transport::local_address_of(options_.interface, session.local_address())});
+  auto domain = table.open({common.front(), local, {}});
   served_ = &session;
   on_session_said(session, hello.software + " over " + welcome.provider);
   return domain;

@@ -46,9 +46,9 @@ std::vector<Tried> devices_of(const Transport& transport, const std::string& pro
   return tried;
 }
 
-/// What `auto` takes, best first.
-std::vector<std::string> automatic() {
-  return transport::offers("auto", Table::shared().providers());
+/// What `auto` takes on an interface with this MTU, best first.
+std::vector<std::string> automatic(std::size_t mtu = 1500) {
+  return transport::offers("auto", Table::shared().providers(), mtu);
 }
 
 /// A capability: its name in JSON, its column, and its value.
@@ -98,6 +98,7 @@ void print_json(const Host& host) {
       });
     });
     json.array("automatic", automatic(), add_text);
+    json.array("automatic-large-packets", automatic(9000), add_text);
     json.array("transports", Table::shared().transports(), [&](const auto& transport) {
       json.object([&] {
         json.add("library", transport->library());
@@ -197,7 +198,9 @@ void print_transports() {
   }
   print_line(stdout, "");
   if (!Table::shared().transports().empty()) table.print();
-  print_line(stdout, "\nprovider=auto takes, best first: " + transport::join_names(automatic()));
+  print_line(stdout,
+             "\nprovider=auto takes, best first: " + transport::join_names(automatic()) +
+                 "; with jumbo frames and on loopback: " + transport::join_names(automatic(9000)));
   for (const std::string& problem : problems) print_line(stdout, "Not usable: " + problem);
   for (const Table::Missing& missing : Table::shared().missing()) {
     print_line(stdout, "Missing: module " + missing.module + ": " + missing.reason);

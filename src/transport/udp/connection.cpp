@@ -68,7 +68,7 @@ void Connection::receive(const Packet& packet, Drops* drops, TimePoint now) {
   } else if (const auto* ping = std::get_if<Ping>(&packet)) {
     if (ping->connection != options_.own_id) {
       ++drops->foreign;
-    } else if (take_number(ping->number, true, drops, now)) {
+    } else if (take_numbers(ping->number, 1, true, drops, now)) {
       numbers_.insert(ping->number, ping->number + 1);
     }
   } else if (const auto* close = std::get_if<Close>(&packet)) {
@@ -87,14 +87,15 @@ void Connection::receive(const Packet& packet, Drops* drops, TimePoint now) {
   }
 }
 
-bool Connection::take_number(std::uint64_t number, bool wants_ack, Drops* drops, TimePoint now) {
+bool Connection::take_numbers(std::uint64_t number, std::uint32_t count, bool wants_ack,
+                              Drops* drops, TimePoint now) {
   if (number > numbers_.highest() + kNumberWindow) {
     ++drops->out_of_window;
     return false;
   }
   heard_ = now;
   refused_at_.reset();
-  if (numbers_.contains(number, number + 1)) {
+  if (numbers_.contains(number, number + count)) {
     ++drops->replayed;
     ack_now_ = true;  // perhaps the peer lacks the ACK
     return false;
@@ -114,14 +115,15 @@ void Connection::receive(const Data& data, Drops* drops, TimePoint now) {
     ++drops->foreign;
     return;
   }
-  if (!take_number(data.number, (data.flags & kAckNow) != 0, drops, now)) return;
+  const bool wants_ack = (data.flags & kAckNow) != 0;
+  if (!take_numbers(data.number, data.datagrams, wants_ack, drops, now)) return;
   const std::uint64_t landed = inbox_.landed();
   Inbox::Taken taken = inbox_.take(data);
   if (taken == Inbox::Taken::refused) {
     ++drops->out_of_window;
     return;  // not acknowledged: it comes again
   }
-  numbers_.insert(data.number, data.number + 1);
+  numbers_.insert(data.number, data.number + data.datagrams);
   if (taken == Inbox::Taken::fresh && inbox_.landed() != landed) taken = inbox_.deliver();
   if (taken == Inbox::Taken::bad_memory) {
     ++drops->bad_memory;

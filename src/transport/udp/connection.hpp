@@ -62,6 +62,10 @@ class Connection final : private Inbox::Events, private SentPackets::Events {
   /// Takes a datagram; the payload of a DATA packet may be in its place already.
   void receive(const Packet& packet, Drops* drops, TimePoint now);
   void receive(const Data& data, Drops* drops, TimePoint now);
+  /// Whether receive() takes several datagrams as one: all of them are new.
+  [[nodiscard]] bool takes_together(const Data& data) const noexcept {
+    return data.connection == options_.own_id && data.number >= numbers_.highest();
+  }
   [[nodiscard]] const Inbox& inbox() const noexcept { return inbox_; }
 
   /// Adds what may be sent now to the batch. False: nothing.
@@ -85,8 +89,9 @@ class Connection final : private Inbox::Events, private SentPackets::Events {
 
  private:
   void receive(const Ack& ack, Drops* drops, TimePoint now);
-  /// Whether the packet number is new; notes what there is to acknowledge.
-  bool take_number(std::uint64_t number, bool wants_ack, Drops* drops, TimePoint now);
+  /// Whether the packet numbers from `number` on are new; notes what there is to acknowledge.
+  bool take_numbers(std::uint64_t number, std::uint32_t count, bool wants_ack, Drops* drops,
+                    TimePoint now);
   void add_ack(SendBatch* batch, TimePoint now);
   void add_ping(SendBatch* batch, std::size_t size, bool is_probe, TimePoint now);
   bool add_chunk(SendBatch* batch, TimePoint now);

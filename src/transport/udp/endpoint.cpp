@@ -102,7 +102,18 @@ bool UdpEndpoint::receive_batch() {
   }
   const TimePoint now = Clock::now();
   Intake::Arrival arrival;
-  while (!failure_ && intake.next(&arrival)) take(arrival, now);
+  while (!failure_) {
+    if (const Data* together = intake.together();
+        together != nullptr && connection_->takes_together(*together)) {
+      is_bulk_ = together->chunk >= kWorthPeeking;
+      connection_->receive(*together, &drops_, now);
+      intake.skip_together();
+    } else if (intake.next(&arrival)) {
+      take(arrival, now);
+    } else {
+      break;
+    }
+  }
   return true;
 }
 

@@ -156,7 +156,8 @@ Inbox::Taken Inbox::finish_read(const Data& data) {
 }
 
 std::optional<Inbox::Forecast> Inbox::forecast() const noexcept {
-  if (last_.payload.size() < kLeastDirect || last_.left == 0) return std::nullopt;
+  const std::size_t chunk = last_.datagrams > 1 ? last_.chunk : last_.payload.size();
+  if (chunk < kLeastDirect || last_.left == 0) return std::nullopt;
   if (last_.end() != received_.highest()) return std::nullopt;
   Forecast forecast;
   forecast.next.kind = last_.kind;
@@ -164,7 +165,7 @@ std::optional<Inbox::Forecast> Inbox::forecast() const noexcept {
   forecast.next.address = last_.address + last_.payload.size();
   forecast.next.position = last_.end();
   forecast.left = last_.left;
-  forecast.chunk = last_.payload.size();
+  forecast.chunk = chunk;
   forecast.place = place_of(forecast.next, forecast.left);
   return forecast.place == nullptr ? std::nullopt : std::optional(forecast);
 }

@@ -94,7 +94,7 @@ Intake::Outcome Intake::receive(int socket, const Inbox::Forecast* forecast,
     slot.segment = segment_of(i);
     alone_ = slot.segment < slot.size ? 0 : std::min(alone_ + 1, kAloneToUngroup);
     if (slot.forecast == 0) continue;
-    as_forecast = as_forecast && is_as_forecast(slot, *forecast, connection);
+    as_forecast = as_forecast && is_as_forecast(&slot, *forecast, connection);
     slot.in_place = as_forecast;
     if (!as_forecast) bring_together(i);
   }
@@ -113,27 +113,42 @@ std::size_t Intake::segment_of(std::size_t index) noexcept {
   return slots_[index].size;
 }
 
-bool Intake::is_as_forecast(const Slot& slot, const Inbox::Forecast& forecast,
+bool Intake::is_as_forecast(Slot* slot, const Inbox::Forecast& forecast,
                             std::uint64_t connection) const noexcept {
-  if (slot.size <= kDataHeaderSize) return false;
-  const std::size_t whole = kDataHeaderSize + slot.chunk;
-  if (slot.segment != slot.size && slot.segment != whole) return false;
-  const std::size_t datagrams = (slot.size + slot.segment - 1) / slot.segment;
-  if (datagrams > slot.forecast || slot.size > datagrams * whole) return false;
-  const std::size_t last = slot.size - (datagrams - 1) * slot.segment;
+  if (slot->size <= kDataHeaderSize) return false;
+  const std::size_t whole = kDataHeaderSize + slot->chunk;
+  if (slot->segment != slot->size && slot->segment != whole) return false;
+  const std::size_t datagrams = (slot->size + slot->segment - 1) / slot->segment;
+  if (datagrams > slot->forecast || slot->size > datagrams * whole) return false;
+  const std::size_t last = slot->size - (datagrams - 1) * slot->segment;
   // The last forecast may have had less room than a whole chunk.
-  const iovec& room = parts_[slot.first_part + 2 * datagrams - 1];
+  const iovec& room = parts_[slot->first_part + 2 * datagrams - 1];
   if (last <= kDataHeaderSize || last - kDataHeaderSize > room.iov_len) return false;
+  Data& together = slot->together;
+  together.datagrams = 0;
+  bool is_one_run = true;
+  std::uint8_t flags = 0;
   for (std::size_t i = 0; i < datagrams; ++i) {
     Data data;
-    const std::size_t ahead = i * slot.chunk;
-    if (!parse_data(headers_[slot.first_header + i].bytes, {}, &data) ||
-        data.connection != connection || data.position != slot.position + ahead ||
+    const std::size_t ahead = i * slot->chunk;
+    if (!parse_data(headers_[slot->first_header + i].bytes, {}, &data) ||
+        data.connection != connection || data.position != slot->position + ahead ||
         data.kind != forecast.next.kind || data.key != forecast.next.key ||
         data.address - forecast.next.address != data.position - forecast.next.position) {
       return false;
     }
+    // Of what the others say only the last may have more to tell than where it belongs.
+    is_one_run = is_one_run && (i == 0 || data.number == together.number + i) &&
+                 (i + 1 == datagrams || (data.flags & (kImmediate | kLast)) == 0);
+    flags |= data.flags;
+    if (i == 0) together = data;
+    together.immediate = data.immediate;
+    together.left = data.left;
   }
+  together.flags = flags;
+  together.datagrams = is_one_run ? static_cast<std::uint32_t>(datagrams) : 0;
+  together.chunk = static_cast<std::uint32_t>(slot->chunk);
+  together.payload = {slot->place, slot->size - datagrams * kDataHeaderSize};
   return true;
 }
 
@@ -148,6 +163,12 @@ void Intake::bring_together(std::size_t index) noexcept {
     to += size;
     left -= size;
   }
+}
+
+const Data* Intake::together() const noexcept {
+  if (next_ == count_ || offset_ != 0) return nullptr;
+  const Slot& slot = slots_[next_];
+  return slot.in_place && slot.together.datagrams > 1 ? &slot.together : nullptr;
 }
 
 bool Intake::next(Arrival* arrival) noexcept {

@@ -35,6 +35,10 @@ class Intake {
   /// Receives what is there, at most one batch; then next() gives one datagram after the other.
   Outcome receive(int socket, const Inbox::Forecast* forecast, std::uint64_t connection) noexcept;
   bool next(Arrival* arrival) noexcept;
+  /// All datagrams of the next message as one, where they lie in place one behind the other and
+  /// have packet numbers that follow each other; else null. skip_together() goes on behind them.
+  [[nodiscard]] const Data* together() const noexcept;
+  void skip_together() noexcept { ++next_; }
   /// Header of the next datagram without taking it, and its size; 0 if there is none.
   static std::size_t peek(int socket, std::span<std::byte, kDataHeaderSize> header) noexcept;
   [[nodiscard]] int error() const noexcept { return error_; }
@@ -56,6 +60,7 @@ class Intake {
     std::size_t size = 0;     // of the message that came
     std::size_t segment = 0;  // of each datagram in it but the last
     bool in_place = false;
+    Data together;  // with in_place, and more than one datagram: see together()
   };
   /// Single datagrams in a row after which groups are not expected any more: ends of runs and ACKs
   /// come alone also where the kernel groups.
@@ -67,8 +72,8 @@ class Intake {
   [[nodiscard]] bool grouped() const noexcept { return alone_ < kAloneToUngroup; }
   void prepare(const Inbox::Forecast* forecast) noexcept;
   void add_slot(const Inbox::Forecast* forecast, std::size_t* ahead) noexcept;
-  [[nodiscard]] bool is_as_forecast(const Slot& slot, const Inbox::Forecast& forecast,
-                                    std::uint64_t connection) const noexcept;
+  bool is_as_forecast(Slot* slot, const Inbox::Forecast& forecast,
+                      std::uint64_t connection) const noexcept;
   void bring_together(std::size_t index) noexcept;
   [[nodiscard]] std::size_t segment_of(std::size_t index) noexcept;
   [[nodiscard]] std::span<std::byte> staging(std::size_t index) noexcept {

@@ -101,6 +101,10 @@ struct Data {
   Kind kind = Kind::write;
   std::uint8_t flags = 0;
   std::span<const std::byte> payload;
+  /// Datagrams that arrived together and are as good as one (see Intake): packet numbers `number`
+  /// and the next, `chunk` bytes of payload in each but the last.
+  std::uint32_t datagrams = 1;
+  std::uint32_t chunk = 0;
 
   /// Positions it takes: an empty write has one too, since it may carry an immediate.
   [[nodiscard]] std::uint64_t end() const noexcept {

@@ -19,15 +19,16 @@ void SendBatch::begin(bool segmenting) noexcept {
 }
 
 bool SendBatch::has_room() const noexcept {
-  return message_count_ < kSendBatch && datagrams_ < kMaxDatagrams && part_count_ < kMaxParts &&
+  const bool fits = message_count_ < kSendBatch ||
+                    (message_count_ == kSendBatch && is_open(messages_[message_count_ - 1]));
+  return fits && datagrams_ < kMaxDatagrams && part_count_ < kMaxParts &&
          header_bytes_ + kHeaderReserve <= kHeaderBytes;
 }
 
 bool SendBatch::joins(std::size_t size, std::size_t parts) const noexcept {
-  if (!segmenting_ || message_count_ == 0) return false;
+  if (message_count_ == 0) return false;
   const Message& open = messages_[message_count_ - 1];
-  return !open.is_full && size <= open.segment && open.size + size <= kMaxDatagram &&
-         open.datagrams < kMaxSegments && open.part_count + parts <= 1024;  // UIO_MAXIOV
+  return is_open(open) && size <= open.segment && open.part_count + parts <= 1024;  // UIO_MAXIOV
 }
 
 std::span<std::byte> SendBatch::add(std::size_t header_size, std::span<const iovec> payload,

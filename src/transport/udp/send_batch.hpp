@@ -50,7 +50,9 @@ class SendBatch {
     std::size_t datagrams = 0;
     bool is_full = false;
   };
-  static constexpr std::size_t kMaxDatagrams = kSendBatch * kMaxSegments;
+  /// One beyond the batch, where the last is still open but the next datagram does not join it.
+  static constexpr std::size_t kMaxMessages = kSendBatch + 1;
+  static constexpr std::size_t kMaxDatagrams = kMaxMessages * kMaxSegments;
   static constexpr std::size_t kPartsPerDatagram = 4;
   static constexpr std::size_t kMaxParts = kPartsPerDatagram * kMaxDatagrams;
   /// Most of one datagram: header and Chunk::kMaxParts.
@@ -59,16 +61,20 @@ class SendBatch {
   static constexpr std::size_t kHeaderBytes = 64 * kMaxDatagrams + kHeaderReserve;
 
   [[nodiscard]] bool joins(std::size_t size, std::size_t parts) const noexcept;
-
   std::vector<std::byte> headers_;
   std::vector<iovec> parts_;
   std::vector<std::uint64_t> numbers_;
-  std::array<Message, kSendBatch> messages_;
-  std::array<mmsghdr, kSendBatch> vector_{};
+  [[nodiscard]] bool is_open(const Message& message) const noexcept {
+    return segmenting_ && !message.is_full && message.datagrams < kMaxSegments &&
+           message.size + message.segment <= kMaxDatagram;
+  }
+
+  std::array<Message, kMaxMessages> messages_;
+  std::array<mmsghdr, kMaxMessages> vector_{};
   struct alignas(cmsghdr) Control {
     std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t))> bytes;
   };
-  std::array<Control, kSendBatch> controls_{};
+  std::array<Control, kMaxMessages> controls_{};
   std::size_t message_count_ = 0;
   std::size_t datagrams_ = 0;
   std::size_t part_count_ = 0;

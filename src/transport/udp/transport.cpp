@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "transport/interface.hpp"
 #include "transport/udp/endpoint.hpp"
 #include "transport/udp/udp.hpp"
 
@@ -31,6 +32,13 @@ class UdpDomain final : public Domain {
 class UdpTransport final : public Transport {
  public:
   [[nodiscard]] std::vector<std::string> providers() const override { return {kProvider}; }
+  [[nodiscard]] std::vector<DeviceInfo> devices() const override {
+    std::vector<DeviceInfo> all;
+    for (const LocalAddress& one : local_addresses()) {
+      all.push_back({kProvider, one.interface, one.text});
+    }
+    return all;
+  }
   std::unique_ptr<Domain> open(const DomainOptions& options) override {
     return std::make_unique<UdpDomain>(options);
   }
