@@ -58,7 +58,7 @@ GST_START_TEST(an_unknown_provider_is_an_error_that_lists_the_known_ones) {
     Side side(factory, {{"provider", "carrier-pigeon"}});
     fail_unless(side.set_state(GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE);
     const std::string text = error_of(side);
-    fail_unless(contains(text, "carrier-pigeon") && contains(text, "tcp"), "%s", text.c_str());
+    fail_unless(contains(text, "carrier-pigeon") && contains(text, "udp"), "%s", text.c_str());
   }
 }
 GST_END_TEST

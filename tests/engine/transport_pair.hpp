@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "patience.hpp"
 #include "transport/table.hpp"
 
 /// Both ends of a transport in one process, driven by the test's own thread.
@@ -20,6 +21,8 @@ namespace grainfabric::transport {
 
 using namespace std::chrono_literals;
 using TestClock = std::chrono::steady_clock;
+/// Of what should take no time at all.
+inline const std::chrono::milliseconds kLimit = 3s * test::kSlowdown * test::host_slowdown();
 
 /// Everything an endpoint says, in order.
 class Recorder final : public EndpointEvents {
@@ -67,7 +70,7 @@ class PollLoop {
   void remove(Pollable& pollable) { std::erase(all_, &pollable); }
 
   /// Until `done`, at most `limit`. Returns whether it was done.
-  bool run_until(const std::function<bool()>& done, std::chrono::milliseconds limit = 3s) {
+  bool run_until(const std::function<bool()>& done, std::chrono::milliseconds limit = kLimit) {
     const auto deadline = TestClock::now() + limit;
     while (!done()) {
       if (TestClock::now() >= deadline) return false;
@@ -168,7 +171,7 @@ struct Pair {
   /// Posts until it is accepted or can never be.
   Posted insist(const std::function<Posted()>& post) {
     Posted posted = post();
-    const auto deadline = TestClock::now() + 3s;
+    const auto deadline = TestClock::now() + kLimit;
     while (posted == Posted::again && TestClock::now() < deadline) {
       loop.run_until([] { return false; }, 1ms);
       posted = post();

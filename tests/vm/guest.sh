@@ -16,7 +16,7 @@ set -euo pipefail
 
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/grainfabric-vm
-modules=(virtio_pci 9p 9pnet_virtio overlay virtio-rng crc32_generic veth sch_netem
+modules=(virtio_pci 9p 9pnet_virtio overlay virtio-rng crc32_generic veth sch_netem sch_prio cls_u32
   ib_uverbs rdma_ucm rdma_rxe)
 seconds=300
 if [[ ${1:-} == -t ]]; then

@@ -7,6 +7,7 @@
 set -uo pipefail
 build=$1 provider=$2
 failed=0
+export FABRIC_TEST_PATIENCE=4
 export FABRIC_TEST_ADDRESS FABRIC_TEST_INTERFACE
 promises() { "$build/tests/engine/transport_conformance_test" --gtest_filter="*/${provider//:/_}" || failed=1; }
 verbs_test() { "$build/tests/engine/verbs_transport_test" --gtest_filter="$1" || failed=1; }
