@@ -35,6 +35,17 @@ bool is_mapped(const std::string& name) {
   return false;
 }
 
+/// "VmFlags" of proc(5).
+std::string flags_of_mapping(const std::string& name) {
+  std::ifstream maps("/proc/self/smaps");
+  bool found = false;
+  for (std::string line; std::getline(maps, line);) {
+    found = found || line.find(name) != std::string::npos;
+    if (found && line.starts_with("VmFlags:")) return line;
+  }
+  return {};
+}
+
 TEST(Region, it_is_whole_pages_of_zeros_that_its_file_shows) {
   const auto region = Region::create(5000, "test-region");
   EXPECT_EQ(region->size(), 8192U);
@@ -98,6 +109,22 @@ TEST(Region, its_end_leaves_neither_descriptor_nor_mapping) {
   }
   EXPECT_EQ(open_descriptors(), before);
   EXPECT_FALSE(is_mapped("test-region-end"));
+}
+
+TEST(Region, a_large_one_asks_for_huge_pages_and_lies_where_they_fit) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
+    GTEST_SKIP() << "a kernel without transparent huge pages";
+  }
+  constexpr std::size_t kHuge = 2 << 20;
+  const std::size_t before = open_descriptors();
+  for (const std::size_t size : {kHuge, 3 * kHuge + 4096}) {
+    const auto region = Region::create(size, "test-region-huge");
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(region->data()) % kHuge, 0U);
+    region->bytes().front() = region->bytes().back() = std::byte{1};
+    EXPECT_NE(flags_of_mapping("test-region-huge").find(" hg"), std::string::npos);
+  }
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_FALSE(is_mapped("test-region-huge"));
 }
 
 TEST(Region, memory_is_taken_only_as_it_is_touched) {

@@ -16,5 +16,11 @@ read -ra flags < <(pkg-config --cflags --libs grainfabric-1.0)
 modules=$(pkg-config --variable=moduledir grainfabric-1.0)
 
 ${CXX:-c++} -std=c++20 "$source" "${flags[@]}" -o "$root/program"
-test -f "$libraries/gstreamer-1.0/libgstfabric.so"
+# Neither the plugin nor the engine has a library of RDMA near it: those are the modules' matter.
+for file in "$libraries"/gstreamer-1.0/libgstfabric.so "$libraries"/libgrainfabric-1.0.so; do
+  if LD_LIBRARY_PATH=$libraries ldd "$file" | grep -E 'lib(fabric|ibverbs|rdmacm)\.so'; then
+    echo "$file needs a library of RDMA" >&2
+    exit 1
+  fi
+done
 LD_LIBRARY_PATH=$libraries GRAINFABRIC_MODULE_PATH=$modules "$root/program"
