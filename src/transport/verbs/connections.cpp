@@ -27,8 +27,7 @@ Connection& Connections::add(ConnectionId id, const std::string& name) {
 }
 
 bool Connections::note_standing(const rdma_cm_id* id) noexcept {
-  if (find(id) != nullptr) ++standing_;
-  return standing_ == expected_;
+  return find(id) != nullptr && ++standing_ == expected_;
 }
 
 void Connections::close() noexcept {

@@ -162,7 +162,8 @@ void Device::fit_to_device() {
 }
 
 QueueSizes Device::queue_sizes(int queue_pairs) const {
-  if (queue_pairs == settings_.queue_pairs && sizes_.sends != 0) return sizes_;
+  const bool is_known = queue_pairs == settings_.queue_pairs && sizes_.sends != 0;
+  if (is_known) return sizes_;  // and the log has said what was lowered
   // A completion queue that overflows ends its queue pairs: it has room for all that is posted.
   constexpr int kShares = 1 + static_cast<int>(kReceivesPerWrite);
   const int queues = std::min(settings_.cqs_per_device, queue_pairs);

@@ -60,8 +60,8 @@ std::optional<T> parse_hello(std::span<const std::byte> data) {
   return hello;
 }
 
-/// Whether a request is for the queue pair that comes next after the first `granted` of
-/// `queue_pairs`, which the first of them says.
+/// Whether a request, or the reply to it, is for the queue pair that comes next after the first
+/// `granted` of `queue_pairs`, which the first request says.
 constexpr bool is_next(const HelloReply& head, std::size_t granted, std::size_t queue_pairs) {
   return head.index == granted && (granted == 0 || head.queue_pairs == queue_pairs);
 }

@@ -76,7 +76,8 @@ void Initiator::request() {
 void Initiator::confirm(const ConnectionEvent& event) {
   const auto hello = parse_hello<HelloReply>(event.data);
   const Connection* one = connections().find(event.id);
-  if (one == nullptr || !hello || hello->mtu > device().mtu()) {
+  if (one == nullptr || !hello || hello->mtu > device().mtu() ||
+      !is_next(*hello, connections().standing(), connections().expected())) {
     throw Error(ErrorCode::protocol, peer_name() + " accepted with words that make no sense");
   }
   one->channel->connect(*one->id, static_cast<ibv_mtu>(hello->mtu));
