@@ -114,7 +114,7 @@ TEST_P(TransportConformance, a_domain_says_what_it_can_do) {
   EXPECT_EQ(can.max_send, 4096U);
   EXPECT_GE(can.max_pieces, 2U);
   EXPECT_GE(can.write_depth, 8U);
-  EXPECT_EQ(can.ordered, !is("shm"));
+  EXPECT_EQ(can.ordered, !is("shm") && std::getenv("FABRIC_TEST_UNORDERED") == nullptr);
 }
 
 TEST_P(TransportConformance, both_sides_connect_with_the_token) {

@@ -1,76 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <gtest/gtest.h>
-
-#include <cstdlib>
 #include <thread>
 
-#include "base/log.hpp"
-#include "transport_pair.hpp"
+#include "verbs_fixture.hpp"
 
 /// What provider "verbs" has beyond the promises of every transport: its options, its limits, and
 /// the events of its device. Where there is an RDMA device only (tests/vm).
 namespace grainfabric::transport {
 namespace {
-
-std::string address_from(const char* variable) {
-  const char* text = std::getenv(variable);
-  return text == nullptr ? "" : text;
-}
-
-DomainOptions with(Options options) {
-  return {"verbs", address_from("FABRIC_TEST_ADDRESS"), std::move(options)};
-}
-
-class VerbsTransport : public testing::Test {
- protected:
-  void SetUp() override {
-    const auto providers = Table::shared().providers();
-    if (std::find(providers.begin(), providers.end(), "verbs") == providers.end()) {
-      GTEST_SKIP() << "no RDMA device on this host";
-    }
-    set_log_hook([this](LogLevel, const char*, const std::string& line) { log_ += line + "\n"; });
-  }
-  void TearDown() override { set_log_hook({}); }
-
-  [[nodiscard]] bool logged(const std::string& words) const {
-    return log_.find(words) != std::string::npos;
-  }
-  [[nodiscard]] const std::string& log_text() const { return log_; }
-
-  static Error opening_error(const DomainOptions& options) {
-    try {
-      static_cast<void>(Table::shared().open(options));
-    } catch (const Error& error) {
-      return error;
-    }
-    ADD_FAILURE() << "it opened";
-    return {ErrorCode::io, ""};
-  }
-
- private:
-  std::string log_;
-};
-
-/// Writes `count` slots of `size` bytes, each with an immediate; whether all arrived as they were.
-void expect_writes_arrive(Pair& pair, std::size_t count, std::size_t size) {
-  Registered ring(*pair.target_domain, count * size, Access::remote);
-  Registered source(*pair.initiator_domain, count * size, Access::local);
-  source.fill(7);
-  for (std::size_t i = 0; i < count; ++i) {
-    const LocalPiece pieces[] = {source.piece(i * size, size / 3),
-                                 source.piece(i * size + size / 3, size - size / 3)};
-    ASSERT_EQ(pair.insist([&] {
-      return pair.initiator->write(pieces, ring.remote().address + i * size, ring.remote().key,
-                                   static_cast<std::uint32_t>(i), i);
-    }),
-              Posted::ok);
-  }
-  EXPECT_TRUE(pair.loop.run_until([&] {
-    return pair.target_events.immediates.size() == count &&
-           pair.initiator_events.completed.size() == count;
-  }));
-  EXPECT_EQ(ring.bytes, source.bytes);
-}
 
 TEST_F(VerbsTransport, the_smallest_queues_carry_any_number_of_writes) {
   Pair pair(with({{"max-wr", "8"}, {"max-cqe", "24"}, {"rnr-timer", "1"}}));

@@ -91,13 +91,15 @@ TEST(VerbsAddress, that_is_no_number_is_an_error) {
 }
 
 TEST(VerbsHello, is_read_with_padding_and_refused_otherwise) {
-  HelloRequest hello{{kHelloVersion, 5, {}}, Token::random()};
+  HelloRequest hello{{kHelloVersion, 5, 4, 3}, Token::random()};
   std::vector<std::byte> raw(56);
   std::memcpy(raw.data(), &hello, sizeof hello);
   const auto read = parse_hello<HelloRequest>(raw);
   ASSERT_TRUE(read);
   EXPECT_TRUE(read->token.matches(hello.token));
   EXPECT_EQ(read->head.mtu, 5);
+  EXPECT_EQ(read->head.queue_pairs, 4);
+  EXPECT_EQ(read->head.index, 3);
   EXPECT_FALSE(parse_hello<HelloRequest>(std::span(raw).first(sizeof hello - 1)));
   EXPECT_FALSE(parse_hello<HelloRequest>({}));
   for (const int mtu : {0, 6, 255}) {
@@ -106,8 +108,50 @@ TEST(VerbsHello, is_read_with_padding_and_refused_otherwise) {
   }
   raw[1] = std::byte{3};
   EXPECT_TRUE(parse_hello<HelloReply>(raw));
-  raw[0] = std::byte{2};
-  EXPECT_FALSE(parse_hello<HelloReply>(raw));
+  for (const int version : {0, 1, 3}) {
+    raw[0] = static_cast<std::byte>(version);
+    EXPECT_FALSE(parse_hello<HelloReply>(raw)) << version;
+  }
+}
+
+TEST(VerbsHello, has_bytes_in_their_places) {
+  const HelloRequest hello{{kHelloVersion, 3, 16, 15}, Token::random()};
+  const auto raw = std::as_bytes(std::span(&hello, 1));
+  EXPECT_EQ(raw[0], std::byte{2});
+  EXPECT_EQ(raw[1], std::byte{3});
+  EXPECT_EQ(raw[2], std::byte{16});
+  EXPECT_EQ(raw[3], std::byte{15});
+}
+
+TEST(VerbsHello, of_impossible_queue_pairs_is_refused) {
+  const auto is_taken = [](std::uint8_t count, std::uint8_t index) {
+    const HelloReply head{kHelloVersion, 5, count, index};
+    return parse_hello<HelloReply>(std::as_bytes(std::span(&head, 1))).has_value();
+  };
+  EXPECT_TRUE(is_taken(1, 0));
+  EXPECT_TRUE(is_taken(16, 15));
+  EXPECT_FALSE(is_taken(0, 0));
+  EXPECT_FALSE(is_taken(200, 0));
+  EXPECT_FALSE(is_taken(17, 0));
+  EXPECT_FALSE(is_taken(1, 1));
+  EXPECT_FALSE(is_taken(4, 4));
+  EXPECT_FALSE(is_taken(4, 255));
+}
+
+TEST(VerbsHello, asks_for_each_queue_pair_once_and_in_turn) {
+  const auto head = [](std::uint8_t count, std::uint8_t index) {
+    return HelloReply{kHelloVersion, 5, count, index};
+  };
+  EXPECT_TRUE(is_next(head(4, 0), 0, 0));
+  EXPECT_FALSE(is_next(head(4, 1), 0, 0));
+  EXPECT_FALSE(is_next(head(4, 0), 1, 4)) << "the same again, or another initiator";
+  EXPECT_TRUE(is_next(head(4, 1), 1, 4));
+  EXPECT_FALSE(is_next(head(4, 3), 1, 4));
+  EXPECT_FALSE(is_next(head(5, 1), 1, 4)) << "another number of them";
+  EXPECT_TRUE(is_next(head(4, 3), 3, 4));
+  for (std::uint8_t index = 0; index < 4; ++index) {
+    EXPECT_FALSE(is_next(head(4, index), 4, 4)) << "all stand";
+  }
 }
 
 TEST(VerbsSettings, are_read_and_checked) {
@@ -119,7 +163,9 @@ TEST(VerbsSettings, are_read_and_checked) {
                                         {"max-wr", "16"},
                                         {"traffic-class", "106"},
                                         {"slice-size", "65536"},
-                                        {"rnr-retry", "0"}});
+                                        {"rnr-retry", "0"},
+                                        {"queue-pairs", "16"},
+                                        {"cqs-per-device", "16"}});
   EXPECT_EQ(set.device, "rxe1");
   EXPECT_EQ(set.port, 2);
   EXPECT_EQ(set.gid_index, 3);
@@ -128,10 +174,16 @@ TEST(VerbsSettings, are_read_and_checked) {
   EXPECT_EQ(set.traffic_class, 106);
   EXPECT_EQ(set.slice_size, 65536U);
   EXPECT_EQ(set.rnr_retry, 0);
+  EXPECT_EQ(set.queue_pairs, 16);
+  EXPECT_EQ(set.cqs_per_device, 16);
+  EXPECT_EQ(Settings::parse({}).queue_pairs, 1);
+  EXPECT_EQ(Settings::parse({}).cqs_per_device, 1);
   for (const Options& bad :
        {Options{{"mtu", "1500"}}, Options{{"mtu", "9000"}}, Options{{"port", "0"}},
         Options{{"rnr-retry", "7"}}, Options{{"retry-count", "8"}}, Options{{"queue-depth", "8"}},
-        Options{{"max-wr", "many"}}}) {
+        Options{{"max-wr", "many"}}, Options{{"queue-pairs", "0"}}, Options{{"queue-pairs", "17"}},
+        Options{{"cqs-per-device", "0"}}, Options{{"cqs-per-device", "2"}},
+        Options{{"cqs-per-device", "5"}, {"queue-pairs", "4"}}}) {
     EXPECT_THROW(Settings::parse(bad), Error) << bad.begin()->first;
   }
 }

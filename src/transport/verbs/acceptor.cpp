@@ -5,7 +5,6 @@
 
 #include "base/log.hpp"
 #include "transport/verbs/error.hpp"
-#include "transport/verbs/hello.hpp"
 #include "transport/verbs/limits.hpp"
 
 namespace grainfabric::transport::verbs {
@@ -24,11 +23,11 @@ void Acceptor::on_connection_event(ConnectionEvent& event) {
     on_request(event);
     return;
   }
-  const bool is_ours = event.id == connection() || event.id == listener_.get();
+  const bool is_ours = connections().find(event.id) != nullptr || event.id == listener_.get();
   if (!is_ours || serve_common(event)) return;
   switch (event.type) {
     case RDMA_CM_EVENT_ESTABLISHED:
-      established();
+      if (connections().note_standing(event.id)) established();
       break;
     case RDMA_CM_EVENT_CONNECT_ERROR:
     case RDMA_CM_EVENT_UNREACHABLE:
@@ -46,16 +45,9 @@ void Acceptor::on_request(ConnectionEvent& event) {
   const auto from = IpAddress::from(*rdma_get_peer_addr(id.get()));
   const std::string who = from ? from->text() : "somebody without an IP address";
   const auto hello = parse_hello<HelloRequest>(event.data);
-  const char* why = nullptr;
-  if (channel() != nullptr) {
-    why = "already connected";
-  } else if (!from || !hello) {
-    why = "it speaks another protocol";
-  } else if (!token_.matches(hello->token)) {
-    why = "it does not know the token";
-  }
+  const char* why = refusal(from, hello);
   if (why == nullptr) {
-    accept(std::move(id), *from, static_cast<ibv_mtu>(hello->head.mtu));
+    accept(std::move(id), *from, hello->head);
     return;
   }
   log(LogLevel::warning, "verbs",
@@ -66,14 +58,29 @@ void Acceptor::on_request(ConnectionEvent& event) {
   }
 }
 
-void Acceptor::accept(ConnectionId id, const IpAddress& peer, ibv_mtu offered) {
-  start_deadline();
-  Channel& channel = open_channel(std::move(id), peer);
-  const ibv_mtu mtu = path_mtu(*connection(), std::min(offered, device().mtu()));
-  channel.connect(*connection(), mtu);
-  const HelloReply reply{kHelloVersion, static_cast<std::uint8_t>(mtu), {}};
-  rdma_conn_param accepted = parameters(std::as_bytes(std::span(&reply, 1)));
-  check(rdma_accept(connection(), &accepted), "Cannot accept " + peer_name());
+const char* Acceptor::refusal(const std::optional<IpAddress>& from,
+                              const std::optional<HelloRequest>& hello) {
+  if (!from || !hello) return "it speaks another protocol";
+  if (!token_.matches(hello->token)) return "it does not know the token";
+  if (peer_ && !from->same_host(*peer_)) return "another is connected";
+  if (is_next(hello->head, connections().size(), connections().expected())) return nullptr;
+  return connections().size() > 0 ? "already connected" : "it did not ask for its first queue pair";
+}
+
+void Acceptor::accept(ConnectionId id, const IpAddress& peer, const HelloReply& asked) {
+  if (connections().empty()) {
+    start_deadline();
+    peer_ = peer;
+    connections().expect(asked.queue_pairs);
+  }
+  const Connection& one = open_connection(std::move(id), peer);
+  const ibv_mtu offered = static_cast<ibv_mtu>(asked.mtu);
+  const ibv_mtu mtu = path_mtu(*one.id, std::min(offered, device().mtu()));
+  one.channel->connect(*one.id, mtu);
+  HelloReply reply = asked;
+  reply.mtu = static_cast<std::uint8_t>(mtu);
+  rdma_conn_param accepted = parameters(*one.channel, std::as_bytes(std::span(&reply, 1)));
+  check(rdma_accept(one.id.get(), &accepted), "Cannot accept " + peer_name());
 }
 
 }  // namespace grainfabric::transport::verbs

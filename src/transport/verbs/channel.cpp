@@ -15,14 +15,14 @@ constexpr std::uint64_t kReceive = std::uint64_t{1} << 63U;
 
 }  // namespace
 
-Channel::Channel(std::shared_ptr<const Device> device, rdma_cm_id& id, std::string name,
-                 ChannelEvents& user)
+Channel::Channel(std::shared_ptr<const Device> device, const QueueSizes& sizes, rdma_cm_id& id,
+                 ibv_cq* queue, std::string name, ChannelEvents& user)
     : device_(std::move(device)),
       name_(std::move(name)),
       user_(user),
-      completions_(*device_, device_->send_depth() + device_->receive_depth()),
-      buffers_(device_, static_cast<std::size_t>(device_->receive_depth()) + kSendBuffers),
-      pair_(make_queue_pair(*device_, completions_.queue(), &sizes_)),
+      sizes_(sizes),
+      buffers_(device_, sizes_.receives + kSendBuffers),
+      pair_(make_queue_pair(*device_, queue, &sizes_)),
       operations_(sizes_.sends) {
   for (std::uint32_t i = 0; i < kSendBuffers; ++i) free_buffers_.push_back(sizes_.receives + i);
   const auto most_pieces = static_cast<std::size_t>(device_->settings().max_sge);
@@ -206,16 +206,6 @@ Posted Channel::send(std::span<const std::byte> message, std::uint64_t context) 
 void Channel::retire(Operation& operation) {
   if (operation.buffer != Operation::kNoBuffer) free_buffers_.push_back(operation.buffer);
   operations_.put_back(operation);
-}
-
-std::size_t Channel::drain(std::size_t limit) {
-  std::size_t served = 0;
-  for (; served < limit; ++served) {
-    const std::optional<ibv_wc> completion = completions_.next();
-    if (!completion) break;
-    serve(*completion);
-  }
-  return served;
 }
 
 void Channel::serve(const ibv_wc& completion) {

@@ -6,14 +6,13 @@
 #include <span>
 #include <vector>
 
-#include "transport/verbs/completions.hpp"
 #include "transport/verbs/message_buffers.hpp"
 #include "transport/verbs/operations.hpp"
 #include "transport/verbs/queue_pair.hpp"
 
 namespace grainfabric::transport::verbs {
 
-/// What a Channel tells its owner, from inside drain() or, for channel_failed(), any member.
+/// What a Channel tells its owner, from inside serve() or, for channel_failed(), any member.
 /// None may destroy the Channel; all may post.
 class ChannelEvents {
  public:
@@ -28,26 +27,21 @@ class ChannelEvents {
   ~ChannelEvents() = default;
 };
 
-/// One queue pair with its completion queue and all that is posted to it: how data moves, once
-/// connect() has been told with whom. One thread.
+/// One queue pair and all that is posted to it: how data moves, once connect() has been told with
+/// whom. One thread.
 class Channel {
  public:
-  /// Makes the queues for connection `id` and posts all receives. `name` is for messages: both
-  /// ends. Throws Error.
-  Channel(std::shared_ptr<const Device> device, rdma_cm_id& id, std::string name,
-          ChannelEvents& user);
+  /// Makes the queue pair for connection `id` on `queue`, and posts all receives. `name` is for
+  /// messages: both ends. Throws Error.
+  Channel(std::shared_ptr<const Device> device, const QueueSizes& sizes, rdma_cm_id& id,
+          ibv_cq* queue, std::string name, ChannelEvents& user);
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   [[nodiscard]] std::uint32_t number() const noexcept { return pair_->qp_num; }
-  [[nodiscard]] int fd() const noexcept { return completions_.fd(); }
   [[nodiscard]] bool owns(const ibv_qp* pair) const noexcept { return pair == pair_.get(); }
-  [[nodiscard]] bool owns(const ibv_cq* queue) const noexcept {
-    return queue == completions_.queue();
-  }
   /// Writes may be posted afterwards. Throws Error.
   void connect(rdma_cm_id& id, ibv_mtu mtu) { make_ready_to_send(*device_, id, *pair_, mtu); }
-  bool arm() { return completions_.arm(); }
 
   // As Endpoint has them.
   Posted write(std::span<const LocalPiece> pieces, std::uint64_t target_address, std::uint64_t key,
@@ -58,12 +52,11 @@ class Channel {
               std::uint64_t context);
   Posted send(std::span<const std::byte> message, std::uint64_t context);
 
-  /// Serves at most `limit` completions; returns how many. Throws Error.
-  std::size_t drain(std::size_t limit);
+  /// Takes a completion of this queue pair.
+  void serve(const ibv_wc& completion);
 
  private:
   void post_receive(std::uint32_t buffer);
-  void serve(const ibv_wc& completion);
   void serve_receive(const ibv_wc& completion, std::uint32_t buffer);
   void retire(Operation& operation);
   /// Work requests of a transfer of `size` bytes.
@@ -82,9 +75,8 @@ class Channel {
   std::shared_ptr<const Device> device_;
   std::string name_;
   ChannelEvents& user_;
-  Completions completions_;
+  QueueSizes sizes_;        // lowered by the making of the pair
   MessageBuffers buffers_;  // receives first, then sends
-  QueueSizes sizes_;        // set by the making of the pair
   QueuePair pair_;          // goes before what it uses
   Operations operations_;
   std::vector<std::uint32_t> free_buffers_;

@@ -20,7 +20,7 @@ Completions::Completions(const Device& device, int depth)
   }
   queue_.reset(ibv_create_cq(device.context(), depth, nullptr, channel_.get(), 0));
   if (!queue_) {
-    throw Error::from_errno(errno, failure, "Lower max-wr or max-cqe of [verbs].");
+    throw Error::from_errno(errno, failure, "Lower max-wr or cqs-per-device of [verbs].");
   }
 }
 

@@ -131,11 +131,14 @@ void Device::fit_to_device() {
   settings_.max_sge = fit("max-sge", settings_.max_sge, can.max_sge, "the device's max_sge");
   settings_.max_wr = fit("max-wr", settings_.max_wr, can.max_qp_wr, "the device's max_qp_wr");
   settings_.max_cqe = fit("max-cqe", settings_.max_cqe, can.max_cqe, "the device's max_cqe");
-  // A completion queue that overflows ends its queue pairs: it has room for all that is posted.
-  constexpr int kShares = 1 + static_cast<int>(kReceivesPerWrite);
-  send_depth_ = fit("max-wr", settings_.max_wr, settings_.max_cqe / kShares,
-                    "a third of max-cqe, which holds sends and receives");
-  receive_depth_ = std::min<int>(send_depth_ * static_cast<int>(kReceivesPerWrite), can.max_qp_wr);
+  settings_.queue_pairs =
+      fit("queue-pairs", settings_.queue_pairs, can.max_qp, "the device's max_qp");
+  settings_.cqs_per_device =
+      fit("cqs-per-device", settings_.cqs_per_device, can.max_cq, "the device's max_cq");
+  settings_.cqs_per_device =
+      fit("cqs-per-device", settings_.cqs_per_device, settings_.queue_pairs, "queue-pairs");
+  most_in_queue_ = can.max_qp_wr;
+  sizes_ = queue_sizes(settings_.queue_pairs);
   read_depth_ = static_cast<std::uint8_t>(std::clamp(
       std::min(can.max_qp_rd_atom, can.max_qp_init_rd_atom), 0, static_cast<int>(kReadDepth)));
   const auto longest = static_cast<std::uint32_t>(capabilities_.max_write);
@@ -147,14 +150,38 @@ void Device::fit_to_device() {
   capabilities_.provider = "verbs";
   capabilities_.interface = device_name_;
   // Longer ones are cut into work requests; one write must leave room for others.
-  capabilities_.max_write = std::min<std::size_t>(
-      kMaxWrite, std::size_t{settings_.slice_size} * static_cast<std::size_t>(send_depth_ / 2));
+  capabilities_.max_write =
+      std::min<std::size_t>(kMaxWrite, std::size_t{settings_.slice_size} * (sizes_.sends / 2));
   capabilities_.max_inject = kMaxMessage;
   capabilities_.max_send = kMaxMessage;
   capabilities_.max_pieces = static_cast<std::size_t>(settings_.max_sge);
-  capabilities_.write_depth = static_cast<std::size_t>(send_depth_);
-  capabilities_.ordered = true;  // reliable connections are
+  capabilities_.write_depth =
+      std::size_t{sizes_.sends} * static_cast<std::size_t>(settings_.queue_pairs);
+  capabilities_.ordered = settings_.queue_pairs == 1;  // a reliable connection is, several are not
   capabilities_.local_registration = true;
+}
+
+QueueSizes Device::queue_sizes(int queue_pairs) const {
+  const bool is_known = queue_pairs == settings_.queue_pairs && sizes_.sends != 0;
+  if (is_known) return sizes_;  // and the log has said what was lowered
+  // A completion queue that overflows ends its queue pairs: it has room for all that is posted.
+  constexpr int kShares = 1 + static_cast<int>(kReceivesPerWrite);
+  const int queues = std::min(settings_.cqs_per_device, queue_pairs);
+  const int sharing = (queue_pairs + queues - 1) / queues;
+  const int room = settings_.max_cqe / kShares / sharing;
+  const std::string pairs = std::to_string(sharing) + " queue pair" + (sharing > 1 ? "s" : "");
+  if (room < kFewestSends) {
+    throw Error(ErrorCode::invalid_argument,
+                name_ + ": a completion queue of " + std::to_string(settings_.max_cqe) +
+                    " entries (max-cqe) has no room for " + pairs,
+                "Raise max-cqe or cqs-per-device of [verbs], or lower queue-pairs on the side that "
+                "connects.");
+  }
+  const int sends = fit("max-wr", settings_.max_wr, room,
+                        ("a third of max-cqe, which holds sends and receives of " + pairs).c_str());
+  const int receives = std::min(sends * static_cast<int>(kReceivesPerWrite), most_in_queue_);
+  return {static_cast<std::uint32_t>(sends), static_cast<std::uint32_t>(receives),
+          static_cast<std::uint32_t>(settings_.inline_size)};
 }
 
 bool Device::serve_events() {

@@ -21,6 +21,13 @@ class DeviceEvents {
   ~DeviceEvents() = default;
 };
 
+/// How deep and wide a queue pair is.
+struct QueueSizes {
+  std::uint32_t sends = 0;
+  std::uint32_t receives = 0;
+  std::uint32_t inline_size = 0;
+};
+
 /// A device opened for one Domain: its context, its protection domain, and how deep and wide its
 /// queues may be. The context is the domain's own, not the one librdmacm shares out in a process,
 /// since asynchronous events are given to whoever reads a context first. One thread. Children hold
@@ -36,8 +43,8 @@ class Device {
   /// Clamped to what the device can do.
   [[nodiscard]] const Settings& settings() const noexcept { return settings_; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept { return capabilities_; }
-  [[nodiscard]] int send_depth() const noexcept { return send_depth_; }
-  [[nodiscard]] int receive_depth() const noexcept { return receive_depth_; }
+  /// Of each queue pair where an endpoint has so many. Throws Error if max-cqe is too low for that.
+  [[nodiscard]] QueueSizes queue_sizes(int queue_pairs) const;
   /// Reads in flight per queue pair, both ways.
   [[nodiscard]] std::uint8_t read_depth() const noexcept { return read_depth_; }
   /// Largest MTU for a connection of this side: the settings' and the port's.
@@ -66,8 +73,8 @@ class Device {
   std::string name_;
   DeviceContext context_;
   ProtectionDomain domain_;
-  int send_depth_ = 0;
-  int receive_depth_ = 0;
+  int most_in_queue_ = 0;  // work requests that the device takes
+  QueueSizes sizes_;       // with this side's own number of queue pairs
   std::uint8_t read_depth_ = 0;
   ibv_mtu mtu_ = IBV_MTU_256;
   Capabilities capabilities_;

@@ -11,20 +11,16 @@
 namespace grainfabric::transport::verbs {
 
 VerbsEndpoint::VerbsEndpoint(std::shared_ptr<Device> device, EndpointEvents& user)
-    : device_(std::move(device)), user_(user), events_(make_event_channel(device_->name())) {
+    : device_(std::move(device)),
+      user_(user),
+      events_(make_event_channel(device_->name())),
+      connections_(device_, *this) {
   device_->add(*this);
 }
 
 VerbsEndpoint::~VerbsEndpoint() {
   device_->remove(*this);
-  close();
-}
-
-void VerbsEndpoint::close() noexcept {
-  // Tells the peer at once where there is a connection; fails where there is none.
-  if (connection_ && channel_) rdma_disconnect(connection_.get());
-  channel_.reset();
-  connection_.reset();
+  connections_.close();
 }
 
 ConnectionId VerbsEndpoint::make_id() {
@@ -40,7 +36,7 @@ ConnectionId VerbsEndpoint::make_id() {
   return owner;
 }
 
-Channel& VerbsEndpoint::open_channel(ConnectionId id, const IpAddress& peer) {
+Connection& VerbsEndpoint::open_connection(ConnectionId id, const IpAddress& peer) {
   set_peer(peer);
   if (id->verbs == nullptr || id->port_num != device_->settings().port ||
       device_->capabilities().interface != ibv_get_device_name(id->verbs->device)) {
@@ -48,13 +44,11 @@ Channel& VerbsEndpoint::open_channel(ConnectionId id, const IpAddress& peer) {
                 "The way to " + peer_name_ + " leads through another RDMA device",
                 "Set interface on both sides to addresses of one network.");
   }
-  connection_ = std::move(id);
-  channel_ = std::make_unique<Channel>(device_, *connection_, peer_name_,
-                                       static_cast<ChannelEvents&>(*this));
-  return *channel_;
+  return connections_.add(std::move(id), peer_name_);
 }
 
-rdma_conn_param VerbsEndpoint::parameters(std::span<const std::byte> hello) const {
+rdma_conn_param VerbsEndpoint::parameters(const Channel& channel,
+                                          std::span<const std::byte> hello) const {
   const Settings& settings = device_->settings();
   rdma_conn_param parameters{};
   parameters.private_data = hello.data();
@@ -63,48 +57,43 @@ rdma_conn_param VerbsEndpoint::parameters(std::span<const std::byte> hello) cons
   parameters.initiator_depth = device_->read_depth();
   parameters.retry_count = static_cast<std::uint8_t>(settings.retry_count);
   parameters.rnr_retry_count = static_cast<std::uint8_t>(settings.rnr_retry);
-  parameters.qp_num = channel_->number();
+  parameters.qp_num = channel.number();
   return parameters;
 }
 
-Channel* VerbsEndpoint::writable(Posted* why_not) const noexcept {
-  *why_not = state_ == State::closed || failure_ ? Posted::failed : Posted::again;
-  return *why_not == Posted::again && state_ == State::connected ? channel_.get() : nullptr;
+template <typename Post>
+Posted VerbsEndpoint::post(const Post& post) {
+  if (state_ == State::closed || failure_) return Posted::failed;
+  return state_ == State::connected ? post(connections_) : Posted::again;
 }
 
 Posted VerbsEndpoint::write(std::span<const LocalPiece> pieces, std::uint64_t target_address,
                             std::uint64_t key, std::optional<std::uint32_t> immediate,
                             std::uint64_t context) {
-  Posted why_not;
-  Channel* open = writable(&why_not);
-  return open == nullptr ? why_not : open->write(pieces, target_address, key, immediate, context);
+  return post(
+      [&](Connections& to) { return to.write(pieces, target_address, key, immediate, context); });
 }
 
 Posted VerbsEndpoint::inject_write(std::span<const std::byte> data, std::uint64_t target_address,
                                    std::uint64_t key, std::uint32_t immediate) {
-  Posted why_not;
-  Channel* open = writable(&why_not);
-  return open == nullptr ? why_not : open->inject_write(data, target_address, key, immediate);
+  return post(
+      [&](Connections& to) { return to.inject_write(data, target_address, key, immediate); });
 }
 
 Posted VerbsEndpoint::read(const LocalPiece& destination, std::uint64_t source_address,
                            std::uint64_t key, std::uint64_t context) {
-  Posted why_not;
-  Channel* open = writable(&why_not);
-  return open == nullptr ? why_not : open->read(destination, source_address, key, context);
+  return post([&](Connections& to) { return to.read(destination, source_address, key, context); });
 }
 
 Posted VerbsEndpoint::send(std::span<const std::byte> message, std::uint64_t context) {
-  Posted why_not;
-  Channel* open = writable(&why_not);
-  return open == nullptr ? why_not : open->send(message, context);
+  return post([&](Connections& to) { return to.send(message, context); });
 }
 
 std::vector<int> VerbsEndpoint::fds() const {
   if (state_ == State::closed) return {deadline_.fd()};  // never readable: nothing to do
   std::vector<int> fds{events_->fd, device_->fd(), deadline_.fd()};
   // Not while connecting: what the peer writes first may be there before its connection event is.
-  if (state_ == State::connected) fds.push_back(channel_->fd());
+  if (state_ == State::connected) connections_.append_fds(&fds);
   return fds;
 }
 
@@ -113,7 +102,7 @@ bool VerbsEndpoint::arm() {
   if (failure_) return state_ == State::closed;
   if (state_ != State::connected) return true;
   try {
-    return channel_->arm();
+    return connections_.arm();
   } catch (const Error& error) {
     fail(error);
     return false;
@@ -153,7 +142,7 @@ bool VerbsEndpoint::drive() {
     spins_ = 0;
     done = serve_control();
   }
-  if (state_ == State::connected && !failure_) done |= channel_->drain(kProgressBatch) > 0;
+  if (state_ == State::connected && !failure_) done |= connections_.drain(kProgressBatch) > 0;
   return done;
 }
 
@@ -202,7 +191,7 @@ bool VerbsEndpoint::serve_common(const ConnectionEvent& event) {
 }
 
 void VerbsEndpoint::on_device_event(const ibv_async_event& event) {
-  if (!channel_) {
+  if (connections_.empty()) {
     if (event.event_type == IBV_EVENT_DEVICE_FATAL) {
       fail(Error(ErrorCode::io, device_->name() + " has failed", "See the kernel's log (dmesg)."));
     }
@@ -218,20 +207,22 @@ void VerbsEndpoint::on_device_event(const ibv_async_event& event) {
       end_by(true, ErrorCode::io);
       break;
     case IBV_EVENT_CQ_ERR:
-      end_by(channel_->owns(event.element.cq), ErrorCode::io);
+      end_by(connections_.has(event.element.cq), ErrorCode::io);
       break;
     case IBV_EVENT_QP_FATAL:
-      end_by(channel_->owns(event.element.qp), ErrorCode::io);
+      end_by(connections_.find(event.element.qp) != nullptr, ErrorCode::io);
       break;
     case IBV_EVENT_QP_REQ_ERR:
     case IBV_EVENT_QP_ACCESS_ERR:
     case IBV_EVENT_PATH_MIG_ERR:
-      end_by(channel_->owns(event.element.qp), ErrorCode::protocol);
+      end_by(connections_.find(event.element.qp) != nullptr, ErrorCode::protocol);
       break;
     case IBV_EVENT_COMM_EST:
       // Data came before the word that the connection stands, which may be lost: the connection
       // manager is told. It fails where that word has come meanwhile.
-      if (channel_->owns(event.element.qp)) rdma_notify(connection_.get(), event.event_type);
+      if (const Connection* one = connections_.find(event.element.qp)) {
+        rdma_notify(one->id.get(), event.event_type);
+      }
       break;
     default:
       break;  // the rest heals, or shows in what fails by it; Device has said so
@@ -242,14 +233,14 @@ void VerbsEndpoint::finish() {
   // What arrived before the end is delivered before the end is told; bounded by what can be posted.
   if (state_ == State::connected) {
     try {
-      channel_->drain(static_cast<std::size_t>(device_->send_depth() + device_->receive_depth()));
+      connections_.drain(connections_.depth());
     } catch (const Error& error) {
       log(LogLevel::warning, "verbs", error.what());
     }
   }
   state_ = State::closed;
   deadline_.cancel();
-  close();
+  connections_.close();
   user_.on_closed(*failure_);
 }
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "transport/verbs/channel.hpp"
+#include "transport/verbs/connections.hpp"
 #include "transport/verbs/deadline.hpp"
 #include "transport/verbs/device.hpp"
 
@@ -19,8 +19,8 @@ struct ConnectionEvent {
   std::vector<std::byte> data;
 };
 
-/// What both ends have in common: one life from connecting to closed, posts handed to a Channel,
-/// its events to the user. One thread.
+/// What both ends have in common: one life from connecting to closed, posts handed to its
+/// connections, their events to the user. One thread.
 ///
 /// A failure is only noted where it is found, since that may be deep inside a drain or one of the
 /// user's own posts; progress() closes at its end and says so once.
@@ -51,10 +51,11 @@ class VerbsEndpoint : public Endpoint, private ChannelEvents, private DeviceEven
 
   /// Makes a connection id on this endpoint's event channel. Throws Error.
   ConnectionId make_id();
-  /// Takes over `id` as the connection, and makes the queues for it. Throws Error.
-  Channel& open_channel(ConnectionId id, const IpAddress& peer);
+  /// Takes over `id` as the next of the connections, and makes the queue pair for it. Throws Error.
+  Connection& open_connection(ConnectionId id, const IpAddress& peer);
   /// What rdma_connect() and rdma_accept() are told; `hello` outlives the call.
-  [[nodiscard]] rdma_conn_param parameters(std::span<const std::byte> hello) const;
+  [[nodiscard]] rdma_conn_param parameters(const Channel& channel,
+                                           std::span<const std::byte> hello) const;
   /// Closed with timed_out unless established within kConnectTimeout from now.
   void start_deadline() { deadline_.set(kConnectTimeout); }
   void established();
@@ -63,8 +64,7 @@ class VerbsEndpoint : public Endpoint, private ChannelEvents, private DeviceEven
   /// Handles the events that mean the same to both ends. Returns whether it was one.
   bool serve_common(const ConnectionEvent& event);
 
-  [[nodiscard]] rdma_cm_id* connection() const noexcept { return connection_.get(); }
-  [[nodiscard]] Channel* channel() const noexcept { return channel_.get(); }
+  [[nodiscard]] Connections& connections() noexcept { return connections_; }
   [[nodiscard]] Device& device() const noexcept { return *device_; }
   [[nodiscard]] const std::string& peer_name() const noexcept { return peer_name_; }
   void set_peer(const IpAddress& peer) { peer_name_ = peer.text() + " (" + device_->name() + ")"; }
@@ -78,13 +78,13 @@ class VerbsEndpoint : public Endpoint, private ChannelEvents, private DeviceEven
   void channel_message(std::span<const std::byte> message) override { user_.on_message(message); }
   void channel_failed(const Error& reason) override { fail(reason); }
   void on_device_event(const ibv_async_event& event) override;
-  /// The channel to post to, or why not.
-  Channel* writable(Posted* why_not) const noexcept;
+  /// `post` of what takes posts, or why that does not now.
+  template <typename Post>
+  Posted post(const Post& post);
   bool drive();
   bool serve_control();
   std::optional<ConnectionEvent> next_event();
   void finish();
-  void close() noexcept;
 
   std::shared_ptr<Device> device_;
   EndpointEvents& user_;
@@ -97,8 +97,7 @@ class VerbsEndpoint : public Endpoint, private ChannelEvents, private DeviceEven
   bool look_at_control_ = true;  // sleeping has been thought of since the last look
   unsigned spins_ = 0;
   EventChannel events_;
-  ConnectionId connection_;
-  std::unique_ptr<Channel> channel_;
+  Connections connections_;
 };
 
 }  // namespace grainfabric::transport::verbs

@@ -24,13 +24,18 @@ Initiator::Initiator(std::shared_ptr<Device> device, const Address& peer, const 
                      EndpointEvents& user)
     : VerbsEndpoint(std::move(device), user),
       token_(token),
-      peer_(IpAddress::validated(peer, this->device().address())),
-      resolving_(make_id()) {
+      peer_(IpAddress::validated(peer, this->device().address())) {
   set_peer(peer_);
-  check(rdma_resolve_addr(resolving_.get(), this->device().address().with_port(0).raw(),
-                          peer_.raw(), kResolveMilliseconds),
-        "Cannot find a way to " + peer_name());
+  connections().expect(this->device().settings().queue_pairs);
+  resolve();
   start_deadline();
+}
+
+void Initiator::resolve() {
+  resolving_ = make_id();
+  check(rdma_resolve_addr(resolving_.get(), device().address().with_port(0).raw(), peer_.raw(),
+                          kResolveMilliseconds),
+        "Cannot find a way to " + peer_name());
 }
 
 void Initiator::on_connection_event(ConnectionEvent& event) {
@@ -59,24 +64,37 @@ void Initiator::on_connection_event(ConnectionEvent& event) {
 }
 
 void Initiator::request() {
-  open_channel(std::move(resolving_), peer_);
-  const HelloRequest hello{{kHelloVersion, static_cast<std::uint8_t>(device().mtu()), {}}, token_};
-  rdma_conn_param wanted = parameters(std::as_bytes(std::span(&hello, 1)));
-  check(rdma_connect(connection(), &wanted), "Cannot connect to " + peer_name());
+  const auto index = static_cast<std::uint8_t>(connections().size());
+  const Connection& one = open_connection(std::move(resolving_), peer_);
+  const HelloRequest hello{{kHelloVersion, static_cast<std::uint8_t>(device().mtu()),
+                            static_cast<std::uint8_t>(connections().expected()), index},
+                           token_};
+  rdma_conn_param wanted = parameters(*one.channel, std::as_bytes(std::span(&hello, 1)));
+  check(rdma_connect(one.id.get(), &wanted), "Cannot connect to " + peer_name());
 }
 
 void Initiator::confirm(const ConnectionEvent& event) {
   const auto hello = parse_hello<HelloReply>(event.data);
-  if (!hello || hello->mtu > device().mtu()) {
+  const Connection* one = connections().find(event.id);
+  if (one == nullptr || !hello || hello->mtu > device().mtu() ||
+      !is_next(*hello, connections().standing(), connections().expected())) {
     throw Error(ErrorCode::protocol, peer_name() + " accepted with words that make no sense");
   }
-  channel()->connect(*connection(), static_cast<ibv_mtu>(hello->mtu));
-  check(rdma_establish(connection()), "Cannot confirm the connection with " + peer_name());
-  established();
+  one->channel->connect(*one->id, static_cast<ibv_mtu>(hello->mtu));
+  check(rdma_establish(event.id), "Cannot confirm the connection with " + peer_name());
+  if (connections().note_standing(event.id)) {
+    established();
+  } else {
+    resolve();
+  }
 }
 
-Error Initiator::failure_of(const ConnectionEvent& event) const {
-  const std::string failure = "Cannot connect to " + peer_name();
+Error Initiator::failure_of(const ConnectionEvent& event) {
+  std::string failure = "Cannot connect to " + peer_name();
+  if (const std::size_t standing = connections().standing(); standing > 0) {
+    failure += " with queue pair " + std::to_string(standing + 1) + " of " +
+               std::to_string(connections().expected());
+  }
   if (event.type == RDMA_CM_EVENT_REJECTED && event.status == kRejectedNoListener) {
     return {ErrorCode::unreachable, failure + ": nobody listens there",
             "Check that the target runs; it may have moved to another port meanwhile."};

@@ -6,7 +6,8 @@
 
 namespace grainfabric::transport::verbs {
 
-/// Connects to an Acceptor: resolves address and route, requests, and confirms the answer.
+/// Connects to an Acceptor: resolves address and route, requests, and confirms the answer; then the
+/// same for the next of its queue pairs.
 class Initiator final : public VerbsEndpoint {
  public:
   /// Throws Error for an address that cannot be.
@@ -15,9 +16,10 @@ class Initiator final : public VerbsEndpoint {
 
  private:
   void on_connection_event(ConnectionEvent& event) override;
+  void resolve();
   void request();
   void confirm(const ConnectionEvent& event);
-  [[nodiscard]] Error failure_of(const ConnectionEvent& event) const;
+  [[nodiscard]] Error failure_of(const ConnectionEvent& event);
 
   Token token_;
   IpAddress peer_;

@@ -18,6 +18,11 @@ inline constexpr std::size_t kSendBuffers = 32;
 /// Receives posted for each work request that the peer may have in flight: acknowledged immediates
 /// may wait here still unserved while the next are coming. 4 KiB of locked memory each.
 inline constexpr std::size_t kReceivesPerWrite = 2;
+/// Queue pairs of one endpoint, what `queue-pairs` may be: a peer that asks for more is mistaken,
+/// and each costs a round trip to connect and some 2 MiB of locked memory.
+inline constexpr int kMaxQueuePairs = 16;
+/// Work requests that a queue pair has room for at least: one write may take half of them.
+inline constexpr int kFewestSends = 4;
 /// Completions served in one progress(), so that one busy endpoint leaves time for others; also
 /// read from the queue at once.
 inline constexpr std::size_t kProgressBatch = 64;

@@ -36,11 +36,11 @@ QueuePair make_queue_pair(const Device& device, ibv_cq* queue, QueueSizes* sizes
   wanted.qp_type = IBV_QPT_RC;
   wanted.send_cq = queue;
   wanted.recv_cq = queue;
-  wanted.cap.max_send_wr = static_cast<std::uint32_t>(device.send_depth());
-  wanted.cap.max_recv_wr = static_cast<std::uint32_t>(device.receive_depth());
+  wanted.cap.max_send_wr = sizes->sends;
+  wanted.cap.max_recv_wr = sizes->receives;
   wanted.cap.max_send_sge = static_cast<std::uint32_t>(settings.max_sge);
   wanted.cap.max_recv_sge = 1;
-  wanted.cap.max_inline_data = static_cast<std::uint32_t>(settings.inline_size);
+  wanted.cap.max_inline_data = sizes->inline_size;
   for (;;) {
     ibv_qp_init_attr attempt = wanted;
     QueuePair pair(ibv_create_qp(device.domain(), &attempt));
@@ -61,7 +61,7 @@ QueuePair make_queue_pair(const Device& device, ibv_cq* queue, QueueSizes* sizes
     }
     if (!may_be_size || wanted.cap.max_send_wr < kFewestRequests) {
       throw Error::from_errno(error_number, "Cannot create a queue pair on " + device.name(),
-                              "Lower max-wr, max-sge and inline-size of [verbs].");
+                              "Lower queue-pairs, max-wr, max-sge and inline-size of [verbs].");
     }
     log(LogLevel::warning, "verbs",
         device.name() + ": " + less + " lowered to " +

@@ -10,15 +10,8 @@
 /// attributes of [verbs] (MTU, timers, retries, GID) go in on the way. Loop thread.
 namespace grainfabric::transport::verbs {
 
-/// How wide a queue pair came out.
-struct QueueSizes {
-  std::uint32_t sends = 0;
-  std::uint32_t receives = 0;
-  std::uint32_t inline_size = 0;
-};
-
-/// Makes one on `queue`, as deep as the device says. Where the driver takes less than it promised,
-/// first what goes inline and then the depth is halved, with a line in the log. Throws Error.
+/// Makes one on `queue` with `sizes`. Where the driver takes less than it promised, first what goes
+/// inline and then the depth is halved, in `sizes` too, with a line in the log. Throws Error.
 QueuePair make_queue_pair(const Device& device, ibv_cq* queue, QueueSizes* sizes);
 
 /// Takes receives from then on.

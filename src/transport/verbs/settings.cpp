@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/error.hpp"
+#include "transport/verbs/limits.hpp"
 
 namespace grainfabric::transport::verbs {
 namespace {
@@ -25,6 +26,8 @@ Settings Settings::parse(const Options& options) {
     settings.gid_index = static_cast<int>(*index);
   }
   take("mtu", &settings.mtu, 256, 4096);
+  take("queue-pairs", &settings.queue_pairs, 1, kMaxQueuePairs);
+  take("cqs-per-device", &settings.cqs_per_device, 1, settings.queue_pairs);
   take("max-cqe", &settings.max_cqe, 16, kMaxQueue);
   take("max-wr", &settings.max_wr, 8, kMaxQueue);
   take("max-sge", &settings.max_sge, 1, 64);

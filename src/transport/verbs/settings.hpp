@@ -18,7 +18,13 @@ struct Settings {
   /// Unset: that of the local address, which is the only one whose packets are sure to come back.
   std::optional<int> gid_index;
   int mtu = 4096;
-  int max_cqe = 4096;
+  /// Of one connection. One (there: 2), since a single queue pair keeps order, and then only the
+  /// last piece of a grain needs an immediate.
+  int queue_pairs = 1;
+  /// Completion queues that the queue pairs of a connection share, at most one each. A Domain has a
+  /// device context of its own and in practice one connection, so this is per device, as there.
+  int cqs_per_device = 1;
+  int max_cqe = 4096;  ///< Of each of those queues.
   int max_wr = 256;
   int max_sge = 4;
   int inline_size = 64;
