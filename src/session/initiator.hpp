@@ -26,7 +26,7 @@ struct InitiatorOptions {
   std::string interface;          ///< Local interface or address to go out from; empty: by route.
   std::size_t slots = 8;          ///< Wanted length of the ring; the target may decide otherwise.
   bool auto_reconnect = true;     ///< False: the first loss of a session is a failure.
-  /// Without a session for this long it is a failure; 0: try for ever.
+  /// Without a session that can carry grains for this long it is a failure; 0: try for ever.
   std::chrono::milliseconds connect_timeout{0};
   /// For the providers that have any (src/README.md); the rest is as configured on this host.
   transport::ProviderOptions transport_options;

@@ -177,13 +177,13 @@ void InitiatorLink::on_welcome(const protocol::Welcome& welcome) {
   state_ = Open{std::make_unique<OutgoingSession>(
       loop_, options_, gate_, std::move(greeting->channel), std::move(domain), *this)};
   OutgoingSession& opened = *session();
-  give_up_.reset();
   last_complaint_.clear();
   opened.open(welcome, std::exchange(had_session_, true));
   log(LogLevel::info, "session",
       "Session with " + opened.peer() + ": " + welcome.provider + " (" + welcome.reason + ")");
   events_.on_peer({PeerChange::Kind::connected, opened.peer(), welcome.provider, welcome.reason});
   opened.start();
+  if (session() != nullptr && session()->has_what_it_needs()) give_up_.reset();
 }
 
 void InitiatorLink::on_refuse(const protocol::Refuse& refuse) {
@@ -217,7 +217,7 @@ void InitiatorLink::limit_wait(const std::string& what, const std::string& remed
     fail(Error(ErrorCode::timed_out,
                what + " within " + std::to_string(options_.connect_timeout.count()) +
                    " ms (last: " + last_failure_ + ")",
-               remedy));
+               last_remedy_.empty() ? remedy : last_remedy_ + " " + remedy));
   });
 }
 
@@ -228,6 +228,7 @@ void InitiatorLink::wait_and_retry(const Error& reason) {
     return;
   }
   last_failure_ = reason.failure();
+  last_remedy_ = reason.remedy();
   log(LogLevel::info, "session", reason.what());
   leave_state();
   // Nobody there yet is the normal way to begin; everything else is worth a word, once.
@@ -266,6 +267,7 @@ void InitiatorLink::lose_and_retry(const Error& reason) {
 bool InitiatorLink::try_next_transport(const Error& reason) {
   if (finished_ || leaving_ || !offers_.pass_over(provider_, reason)) return false;
   last_failure_ = reason.failure();
+  last_remedy_ = reason.remedy();
   const std::string what =
       "Transport " + provider_ + " does not do with " + target_ + ": " + reason.what();
   log(LogLevel::warning, "session", what);

@@ -73,7 +73,10 @@ class InitiatorLink final : public std::enable_shared_from_this<InitiatorLink>,
   void on_welcome(const protocol::Welcome& welcome);
   void on_refuse(const protocol::Refuse& refuse);
 
-  void on_session_serves() override { backoff_.reset(); }
+  void on_session_serves() override {
+    backoff_.reset();
+    give_up_.reset();
+  }
   void on_session_lost(const Error& reason) override { lose_and_retry(reason); }
   void on_transport_failed(const Error& reason) override;
 
@@ -94,6 +97,7 @@ class InitiatorLink final : public std::enable_shared_from_this<InitiatorLink>,
   EventLoop::Source give_up_;
   std::string last_complaint_;
   std::string last_failure_ = "nobody answered";
+  std::string last_remedy_;
   Backoff backoff_;
   bool had_session_ = false;
   bool leaving_ = false;

@@ -15,6 +15,9 @@ using std::chrono::steady_clock;
 /// encoded stream is a few bytes of headers.
 constexpr std::size_t kSmallestCapacity = std::size_t{64} << 10U;
 
+/// For a transport's own word after its time to connect is over.
+constexpr std::chrono::milliseconds kConnectGrace{1000};
+
 }  // namespace
 
 OutgoingSession::OutgoingSession(EventLoop& loop, const InitiatorOptions& options,
@@ -131,7 +134,7 @@ void OutgoingSession::on_status(const protocol::Status& status) {
 
 void OutgoingSession::on_heartbeat() {
   channel_->send(number(protocol::Type::heartbeat), protocol::encode_heartbeat());
-  events_.on_session_serves();
+  if (has_what_it_needs()) events_.on_session_serves();
   const auto now = steady_clock::now();
   bool outstanding = false;
   {
@@ -186,6 +189,13 @@ void OutgoingSession::on_ring(const protocol::Ring& ring) {
       next_->slots() != 0) {
     throw Error(ErrorCode::protocol, "The target offered a RING that nobody asked for");
   }
+  // The transport has a limit of its own, and more to say when it ends; this is for one that is
+  // silent.
+  next_deadline_ = loop_.after(transport::kConnectTimeout + kConnectGrace, [this] {
+    events_.on_transport_failed(Error(
+        ErrorCode::timed_out, "No data connection with " + peer() + ", and no error is reported",
+        "Try another provider or interface."));
+  });
   try {
     next_->connect(ring);
   } catch (const Error& error) {

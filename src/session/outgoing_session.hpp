@@ -49,6 +49,8 @@ class OutgoingSession final : public OutgoingLane::Events {
   void open(const protocol::Welcome& welcome, bool again);
   /// Sends what waits, and asks for the first ring.
   void start();
+  /// A ring that is connected, or nothing yet to write into one.
+  [[nodiscard]] bool has_what_it_needs() const noexcept { return lane_ || !next_; }
   /// Sends BYE; the session ends when the target answers.
   void say_bye();
   /// Closes the gate and the channel. No event follows.

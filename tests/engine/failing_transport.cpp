@@ -14,7 +14,8 @@ namespace grainfabric::transport {
 namespace {
 
 /// "open", "open-second" (the initiator's, where the target opens first), "register",
-/// "register-ring" (more than a credit's eight bytes), "connect".
+/// "register-ring" (more than a credit's eight bytes), "connect", "connect-silent" (without a
+/// word).
 bool fails_at(const char* step) {
   const char* asked = std::getenv("GRAINFABRIC_TEST_FAILS");
   return asked != nullptr && std::strcmp(asked, step) == 0;
@@ -33,7 +34,9 @@ class FailingRegistration final : public Registration {
 class FailingEndpoint final : public Endpoint {
  public:
   FailingEndpoint(EndpointEvents& user, bool connects)
-      : user_(user), wake_(::eventfd(connects ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      : user_(user),
+        wake_(::eventfd(connects && !fails_at("connect-silent") ? 1 : 0,
+                        EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!connects) address_ = {"nowhere", {std::byte{1}}};
   }
 

@@ -60,6 +60,21 @@ TEST_P(SessionFallthrough, asked_for_alone_it_is_an_error_or_tried_again) {
       << sender.heard.failures().front().what();
 }
 
+TEST(SessionSilence, a_transport_that_never_connects_nor_complains_gives_way_to_the_next) {
+  ::setenv("GRAINFABRIC_TEST_FAILS", "connect-silent", 1);
+  Receiver receiver(with_provider("verbs,udp"));
+  Sender sender(to(receiver, "verbs,udp"));
+  sender->start();
+  ASSERT_TRUE(sender.push_many(3));
+  for (std::uint64_t n = 1; n <= 3; ++n) EXPECT_TRUE(next_is(receiver, n));
+  EXPECT_EQ(sender->stats().provider, "udp");
+  EXPECT_NE(sender->stats().provider_reason.find("not verbs: No data connection with"),
+            std::string::npos)
+      << sender->stats().provider_reason;
+  EXPECT_EQ(sender->stats().lost, 0U);
+  ::unsetenv("GRAINFABRIC_TEST_FAILS");
+}
+
 INSTANTIATE_TEST_SUITE_P(At, SessionFallthrough,
                          testing::Values(Failure{"open", "The device does not answer", false},
                                          Failure{"open-second", "The device does not answer", true},

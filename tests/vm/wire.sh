@@ -1,24 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # In the guest (guest.sh): 1080p v210 from rxe0 to rxe1, two processes of gst-launch-1.0, compared
-# byte by byte and with no byte copied; a cable that is pulled and put back; too little locked
-# memory.
+# byte by byte and with no byte copied, with options too; a cable that is pulled and put back; no right
+# to use the device, and too little locked memory.
 #
 #     wire.sh PROVIDER TARGET-ADDRESS INITIATOR-ADDRESS
 set -uo pipefail
 provider=$1 target=$2 initiator=$3
 device=rdma0
 work=$(mktemp -d)
-chmod 755 "$work"
 cd "$work" || exit 1
-# A copy, that anybody may read and that is up to date: no scan of all plugins in each process.
+# A copy that is up to date: no scan of all plugins in each process.
 if [[ -r ${GST_REGISTRY:-} ]]; then cp "$GST_REGISTRY" registry.bin; fi
 export GST_REGISTRY=$work/registry.bin
 gst-inspect-1.0 fabricsink > /dev/null
-chmod 644 registry.bin
 failed=0
 caps='video/x-raw,format=v210,width=1920,height=1080,framerate=60/1'
 source='videotestsrc pattern=ball'
+options=() # properties of both sides
 here="host=$target interface=$initiator provider=$provider port=20886 sync=false"
 
 step() { echo "$provider: $1: $([[ $2 == 0 ]] && echo good || echo BAD)"; }
@@ -39,11 +38,11 @@ receive() { # LOG ARGUMENT...
   local log=$1
   shift
   GST_DEBUG_NO_COLOR=1 GST_DEBUG=fabric*:4 timeout 120 gst-launch-1.0 \
-    fabricsrc address="$target" port=20886 provider="$provider" "$@" > "$log" 2>&1 &
+    fabricsrc address="$target" port=20886 provider="$provider" "${options[@]}" "$@" > "$log" 2>&1 &
 }
 send() { # LOG BUFFERS
   GST_DEBUG_NO_COLOR=1 GST_DEBUG=fabric*:4 timeout 120 gst-launch-1.0 \
-    $source num-buffers="$2" ! $caps ! fabricsink $here > "$1" 2>&1
+    $source num-buffers="$2" ! $caps ! fabricsink $here "${options[@]}" > "$1" 2>&1
 }
 
 # ---- bit for bit, without a copy ----------------------------------------------------------------
@@ -55,6 +54,15 @@ judge 'ten pictures of 1080p v210 arrive bit for bit' cmp expected.raw received.
 judge 'the initiator copied nothing' test "$(final send.log bytes-copied)" = 0
 judge 'the target copied nothing' test "$(final receive.log bytes-copied)" = 0
 judge 'the transport is the one asked for' grep -q "Session with .*: $provider " send.log
+if [[ $provider == verbs ]]; then
+  options=('transport-options=verbs,queue-pairs=4,cqs-per-device=2,max-wr=64,max-sge=64')
+  receive options-receive.log num-buffers=10 ! filesink location=received.raw
+  send options-send.log 10
+  wait
+  judge 'the same over four queue pairs, as transport-options say' cmp expected.raw received.raw
+  judge '... what the device cannot do is lowered in words' grep -q 'max-sge asked 64, got' options-send.log
+  options=()
+fi
 rm -f expected.raw received.raw
 
 # ---- the cable ----------------------------------------------------------------------------------
@@ -88,17 +96,27 @@ wait $target_process
 judge 'every grain that was sent arrived, or is counted as lost or dropped' bash -c "
   (( $(final cable-receive.log grains) + $(final cable-send.log grains-lost) >= $(final cable-send.log grains) ))"
 
-# ---- too little locked memory -------------------------------------------------------------------
-chmod 666 /dev/infiniband/* 2>/dev/null
+# ---- no right, and too little locked memory -------------------------------------------------------
+# Root without one of its rights, since the build may lie where nobody else can read.
+chown 1 /dev/infiniband/*
+chmod 600 /dev/infiniband/*
+setpriv --bounding-set=-dac_override,-dac_read_search timeout 60 gst-launch-1.0 \
+  fabricsrc address="$target" port=20887 provider="$provider" ! fakesink > right-receive.log 2>&1 &
+target_process=$!
+timeout 30 gst-launch-1.0 videotestsrc ! video/x-raw,width=320,height=180 \
+  ! fabricsink ${here/20886/20887} connect-timeout=8000 > right-send.log 2>&1
+kill $target_process
+wait $target_process
+judge 'no right to the device is named' \
+  grep -qi 'ERROR.*\(permission\|not available\)' right-send.log right-receive.log
 (
   ulimit -l 1000
-  setpriv --reuid 65534 --regid 65534 --clear-groups bash -c "
-    timeout 30 gst-launch-1.0 fabricsrc address=$target port=20887 provider=$provider ! fakesink > /tmp/lock-receive.log 2>&1 &
+  setpriv --bounding-set=-ipc_lock bash -c "
+    timeout 30 gst-launch-1.0 fabricsrc address=$target port=20887 provider=$provider ! fakesink > lock-receive.log 2>&1 &
     timeout 20 gst-launch-1.0 videotestsrc num-buffers=20 ! video/x-raw,width=640,height=360,format=UYVY \
-      ! fabricsink ${here/20886/20887} connect-timeout=10000 > /tmp/lock-send.log 2>&1
+      ! fabricsink ${here/20886/20887} connect-timeout=10000 > lock-send.log 2>&1
     kill %1"
 )
-cp /tmp/lock-*.log .
 judge 'too little locked memory is named at the initiator' grep -q 'ERROR.*may lock only 1000 KiB' lock-send.log
 judge '... with what to do' grep -q 'ulimit -l unlimited' lock-send.log
 judge '... and at the target' grep -q 'WARNING.*may lock only 1000 KiB' lock-receive.log

@@ -2,10 +2,25 @@
 #include "transport/verbs/error.hpp"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 
 namespace grainfabric::transport::verbs {
+namespace {
+
+/// Both libraries say that there is nothing (ENODEV, ENOENT) where there is what may not be opened.
+bool is_denied() {
+  std::error_code ignored;
+  for (const auto& file : std::filesystem::directory_iterator("/dev/infiniband", ignored)) {
+    if (::access(file.path().c_str(), R_OK | W_OK) != 0 && errno == EACCES) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 void check(int result, const std::string& what_failed, const std::string& what_to_try) {
   if (result != 0) throw Error::from_errno(errno, what_failed, what_to_try);
@@ -17,10 +32,10 @@ void check_number(int error_number, const std::string& what_failed,
 }
 
 Error opening_error(int error_number, const std::string& what) {
-  switch (error_number) {
+  switch (is_denied() ? EACCES : error_number) {
     case EACCES:
     case EPERM:
-      return Error::from_errno(error_number, "Cannot open " + what,
+      return Error::from_errno(EACCES, "Cannot open " + what,
                                "Give this user read and write access to /dev/infiniband (group "
                                "rdma; --device=/dev/infiniband for a container).");
     case ENOENT:
