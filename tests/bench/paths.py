@@ -54,8 +54,8 @@ class Veth:
                 run('tc', '-n', host, 'qdisc', 'add', 'dev', 'veth', 'root', 'tbf', 'rate',
                     str(self._rate), 'burst', '16kb', 'latency', f'{self._buffer * 1e3}ms')
         if self._loss:
-            rules = ('table ip bench { chain input { type filter hook prerouting priority raw; '
-                     f'numgen random mod 10000 < {round(self._loss * 10000)} drop; }} }}')
+            rules = ('table ip bench {\nchain input {\ntype filter hook prerouting priority raw\n'
+                     f'numgen random mod 10000 < {round(self._loss * 10000)} drop\n}}\n}}\n')
             run(*self.at_target, 'nft', rules)
 
     def __exit__(self, *_):

@@ -118,16 +118,16 @@ def fairness(options):
 # loss
 
 def loss(options):
-    """What is left of a path of 5 Gbit/s where packets are dropped at random."""
+    """What is left of a path of 2 Gbit/s where packets are dropped at random."""
     seconds = options.seconds or 3
     peers = [TcpStream(options.build, 256 * KIB), Engine(options.build, 'udp', 512 * KIB)]
     found = []
-    say(f'5 Gbit/s, MTU 1500, {seconds} s each, medians of {options.rounds}, GB/s')
+    say(f'2 Gbit/s, MTU 1500, {seconds} s each, medians of {options.rounds}, GB/s')
     say(f'{"loss":>8}' + ''.join(f'{peer.name:>12}' for peer in peers))
     for share in 0, 0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1:
         row = []
         for peer in peers:
-            with Veth(1500, rate=5e9, buffer=0.002, loss=share) as path:
+            with Veth(1500, rate=2e9, buffer=0.002, loss=share) as path:
                 row.append([Flow(peer, path, seconds).wait()['gigabytes-per-second']
                             for _ in range(options.rounds)])
         say(f'{share:8.2%}' + ''.join(f'{statistics.median(column):12.4f}' for column in row))
