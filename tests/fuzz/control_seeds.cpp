@@ -18,9 +18,9 @@ const StreamEvent kEvent{"caps", true, std::vector<std::byte>(40, std::byte{'x'}
 
 /// One that its receiver accepts, with all its fields.
 const std::tuple kSamples = {
-    protocol::Hello{1, kToken, kToken, "host", "software", {"tcp", "shm"}, 7},
+    protocol::Hello{1, kToken, kToken, "host", "software", {"tcp", "shm"}, "not verbs", 7},
     protocol::Welcome{1, kToken, "tcp", "why", true, 6},
-    protocol::Refuse{ErrorCode::busy, "no"},
+    protocol::Refuse{ErrorCode::busy, "no", "verbs"},
     protocol::Config{1, 5529600, 8, Announce::every_piece, kMemory},
     protocol::Ring{1, 5529600, 8, kMemory, kAddress, kToken},
     protocol::Event{1, 2, kEvent},
