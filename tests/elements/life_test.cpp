@@ -19,7 +19,7 @@ namespace {
 
 const char* const kAnything = "application/x-anything";
 /// What a person takes for "at once", on a loaded machine.
-const milliseconds kAtOnce = kPatience / 5;
+constexpr milliseconds kAtOnce = std::chrono::seconds(2) * grainfabric::test::kSlowdown;
 
 std::size_t entries_of(const char* folder) {
   std::size_t count = 0;

@@ -6,17 +6,23 @@
 #include <cstdlib>
 #include <thread>
 
+// GCC defines a macro of its own for each sanitizer, Clang has to be asked.
+#ifdef __has_feature
+#define GRAINFABRIC_SANITIZED_BY(sanitizer) __has_feature(sanitizer##_sanitizer)
+#else
+#define GRAINFABRIC_SANITIZED_BY(sanitizer) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || GRAINFABRIC_SANITIZED_BY(address)
+#define GRAINFABRIC_FINDS_LEAKS 1
+#else
+#define GRAINFABRIC_FINDS_LEAKS 0
+#endif
+
 /// Time limits of tests: generous, since they only end what has failed already.
 namespace grainfabric::test {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if GRAINFABRIC_FINDS_LEAKS || defined(__SANITIZE_THREAD__) || GRAINFABRIC_SANITIZED_BY(thread)
 inline constexpr int kSlowdown = 10;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-inline constexpr int kSlowdown = 10;
-#else
-inline constexpr int kSlowdown = 1;
-#endif
 #else
 inline constexpr int kSlowdown = 1;
 #endif
