@@ -53,10 +53,13 @@ TEST(UdpRtt, follows_rfc_9002) {
   rtt.sample(10ms, 0ms);
   EXPECT_EQ(rtt.smoothed(), 10ms);
   EXPECT_EQ(rtt.probe_timeout(), 10ms + 4 * 5ms + kMaxAckDelay);
-  rtt.sample(20ms, 2ms);  // of which the peer had it 2 ms
-  EXPECT_EQ(rtt.smoothed(), (7 * 10ms + 18ms) / 8);
+  rtt.sample(20ms, 400us);  // for which the peer had it
+  EXPECT_EQ(rtt.smoothed(), (7 * 10ms + 19'600us) / 8);
   EXPECT_EQ(rtt.minimum(), 10ms);
   EXPECT_EQ(rtt.loss_delay(), Rtt::Duration(20ms) * 9 / 8);
+  const Rtt::Duration before = rtt.smoothed();
+  rtt.sample(20ms, 5ms);  // no peer waits longer than kMaxAckDelay of its own will
+  EXPECT_EQ(rtt.smoothed(), (7 * before + 20ms - kMaxAckDelay) / 8);
 }
 
 class Fates final : public SentPackets::Events {

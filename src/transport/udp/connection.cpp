@@ -11,10 +11,14 @@ namespace {
 constexpr std::uint64_t kNumberWindow = 1U << 20U;
 /// Back-off of probe timeouts: 2^6 of the shortest is already more than the silence allowed.
 constexpr int kMostBackOff = 6;
-/// Probe timeouts in a row after which the window starts from the least (RFC 9002 7.6 has 3 times
-/// the timeout), and after which datagrams of this size are taken to be lost for their size.
+/// Probe timeouts in a row, and the time since the first of them, after which the window starts
+/// from the least (RFC 9002 7.6 has 3 times the timeout), and after which datagrams of this size
+/// are taken to be lost for their size. On a short path the time decides: a peer may not run for
+/// some milliseconds on a busy host.
 constexpr int kTimeoutsToCollapse = 2;
+constexpr auto kTimeToCollapse = 10ms;
 constexpr int kTimeoutsToBlackHole = 3;
+constexpr auto kTimeToBlackHole = 30ms;
 
 }  // namespace
 
@@ -163,6 +167,7 @@ void Connection::receive(const Ack& ack, Drops* drops, TimePoint now) {
       rtt_.sample(now - *acked.newest_sent, std::chrono::microseconds(ack.delay_us));
     }
     timeouts_ = 0;
+    collapsed_ = black_hole_ = false;
     congestion_.on_acked(acked.bytes, *acked.newest_sent, window_limited_, rtt_, now);
   }
   sent_.detect_losses(rtt_, now, *this);
@@ -231,10 +236,17 @@ void Connection::on_time(TimePoint now) {
 
 /// RFC 9002 6.2.4: what is oldest goes once more; if nothing of the stream is in flight, a PING.
 void Connection::on_probe_timeout(TimePoint now) {
-  ++timeouts_;
+  if (timeouts_++ == 0) first_timeout_ = now;
   extra_packets_ = 1;
-  if (timeouts_ == kTimeoutsToCollapse) congestion_.collapse();
-  if (timeouts_ == kTimeoutsToBlackHole) path_.on_black_hole(now);
+  const auto silence = now - first_timeout_;
+  if (!collapsed_ && timeouts_ >= kTimeoutsToCollapse && silence >= kTimeToCollapse) {
+    collapsed_ = true;
+    congestion_.collapse();
+  }
+  if (!black_hole_ && timeouts_ >= kTimeoutsToBlackHole && silence >= kTimeToBlackHole) {
+    black_hole_ = true;
+    path_.on_black_hole(now);
+  }
   const SentPacket& oldest = sent_.oldest();
   outbox_.requeue(oldest.begin, oldest.begin + oldest.length);
 }

@@ -135,6 +135,9 @@ class Connection final : private Inbox::Events, private SentPackets::Events {
   bool ping_wanted_ = false;
   int extra_packets_ = 0;  // that may go beyond the window
   int timeouts_ = 0;       // without an ACK between
+  TimePoint first_timeout_{};
+  bool collapsed_ = false;   // since then
+  bool black_hole_ = false;  // since then
   std::uint64_t packets_lost_ = 0;
   TimePoint now_{};
 };

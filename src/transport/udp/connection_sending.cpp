@@ -11,6 +11,9 @@ namespace {
 
 /// A quarter of the window between two ACKs that the sender asks for keeps the pipe full.
 constexpr std::size_t kAcksPerWindow = 4;
+/// A window below this is one that losses keep small. There each second packet asks (RFC
+/// 9000 13.2.2), so that the loss of one that asks is seen by the next and not by a timeout.
+constexpr std::size_t kSmallWindow = std::size_t{64} << 10U;
 /// Payloads of whole cache lines make the kernel's copies on both sides start at one.
 constexpr std::size_t kCacheLine = 64;
 static_assert(kDataHeaderSize % kCacheLine == 0);
@@ -81,7 +84,9 @@ bool Connection::add_chunk(SendBatch* batch, TimePoint now) {
   if (extra_packets_ > 0) --extra_packets_;
   ping_wanted_ = false;
   const bool pause = !may_send() || (!outbox_.has_more() && outbox_.awaits());
-  if (pause || unflagged_ * kAcksPerWindow >= window()) {
+  const bool enough =
+      unflagged_ * kAcksPerWindow >= window() || (window() < kSmallWindow && unflagged_ > size);
+  if (pause || enough) {
     chunk.header.flags |= kAckNow;
     unflagged_ = 0;
   }

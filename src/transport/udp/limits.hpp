@@ -66,7 +66,10 @@ inline constexpr std::size_t kProgressBatch = 8;
 // Time.
 inline constexpr auto kFirstRetry = 50ms;  ///< HELLO; doubled each time up to …
 inline constexpr auto kLongestRetry = 800ms;
-inline constexpr auto kMaxAckDelay = 4ms;   ///< Of acknowledgements that nobody waits for.
+/// Of acknowledgements that nobody waits for. It is the most of what a probe timeout takes on a
+/// short path: with 4 ms, and 1 ms as granularity, 10 % of loss left a third of the throughput
+/// (0.018 instead of 0.065 GB/s at 2 Gbit/s).
+inline constexpr auto kMaxAckDelay = 500us;
 inline constexpr auto kKeepAlive = 1000ms;  ///< Silence after which the peer is asked …
 inline constexpr auto kSilence = 5000ms;    ///< … and after which it is gone.
 /// Silence that is enough once the peer's host says that nobody has this port.
