@@ -90,6 +90,10 @@ void gst_fabric_allocator_place_copies(GstFabricAllocator* allocator,
   allocator->place_copy = std::move(place);
 }
 
+const grainfabric::Region* gst_fabric_allocator_region(GstFabricAllocator* allocator) {
+  return allocator->region.get();
+}
+
 std::shared_ptr<grainfabric::Region> gst_fabric_memory_region(GstMemory* memory) {
   if (!GST_IS_FABRIC_ALLOCATOR(memory->allocator)) return nullptr;
   return GST_FABRIC_ALLOCATOR(memory->allocator)->region;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gstfabricring.hpp"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@ namespace fabric {
 
 using grainfabric::GrainLease;
 using grainfabric::IncomingRing;
+using grainfabric::Region;
 
 struct RingMemories::Slots {
   struct Slot {
@@ -20,11 +22,13 @@ struct RingMemories::Slots {
   };
 
   std::shared_ptr<IncomingRing> ring;
-  ObjectPtr<GstFabricAllocator> allocator;
+  std::vector<ObjectPtr<GstFabricAllocator>>
+      allocators;  // streaming thread; the last used in front
   std::mutex mutex;
   std::vector<Slot> slots;
   bool ended = false;  // memories are freed rather than kept
 
+  GstFabricAllocator* allocator_of(const std::shared_ptr<Region>& region);
   static gboolean dispose(GstMiniObject* memory);
 };
 
@@ -35,6 +39,10 @@ struct RingMemories::Binding {
 };
 
 namespace {
+
+/// Regions of an initiator's that are kept in mind: each has several pictures of a pool, or one
+/// staged buffer.
+constexpr std::size_t kMostAllocators = 32;
 
 GQuark binding_quark() {
   static const GQuark quark = g_quark_from_static_string("fabric-ring-slot");
@@ -57,8 +65,21 @@ gboolean RingMemories::Slots::dispose(GstMiniObject* memory) {
   return FALSE;
 }
 
+/// The ring's region, or those that an initiator shares.
+GstFabricAllocator* RingMemories::Slots::allocator_of(const std::shared_ptr<Region>& region) {
+  auto found = std::find_if(allocators.begin(), allocators.end(), [&](const auto& one) {
+    return gst_fabric_allocator_region(one.get()) == region.get();
+  });
+  if (found == allocators.end()) {
+    if (allocators.size() == kMostAllocators) allocators.pop_back();
+    allocators.emplace_back(gst_fabric_allocator_new(region, false));
+    found = allocators.end() - 1;
+  }
+  std::rotate(allocators.begin(), found, found + 1);
+  return allocators.front().get();
+}
+
 RingMemories::RingMemories(std::shared_ptr<IncomingRing> ring) : slots_(std::make_shared<Slots>()) {
-  slots_->allocator.reset(gst_fabric_allocator_new(ring->region(), false));
   slots_->slots.resize(ring->slots());
   slots_->ring = std::move(ring);
 }
@@ -81,20 +102,28 @@ bool RingMemories::serves(const IncomingRing* ring) const {
 
 GstMemory* RingMemories::wrap(grainfabric::IncomingGrain& grain) {
   const std::uint16_t index = grain.lease.slot();
-  const gsize offset = slots_->ring->payload_offset(index);
+  const std::shared_ptr<Region>& region = grain.lease.memory();
+  const auto offset = static_cast<gsize>(grain.payload.data() - region->data());
+  const bool in_ring = region == slots_->ring->region();
+  const gsize capacity = in_ring ? slots_->ring->capacity() : grain.payload.size();
+  GstFabricAllocator* const allocator = slots_->allocator_of(region);
+  MemoryPtr elsewhere;  // unreferenced without the lock, which its dispose function takes
   const std::lock_guard lock(slots_->mutex);
   auto& slot = slots_->slots[index];
   GstMemory* memory = std::exchange(slot.idle, nullptr);
+  if (memory != nullptr && memory->allocator != GST_ALLOCATOR_CAST(allocator)) {
+    GST_MINI_OBJECT_CAST(memory)->dispose = nullptr;
+    elsewhere.reset(std::exchange(memory, nullptr));
+  }
   if (memory == nullptr) {
-    memory = gst_fabric_allocator_slot(slots_->allocator.get(), offset, slots_->ring->capacity(),
-                                       grain.payload.size());
+    memory = gst_fabric_allocator_slot(allocator, offset, capacity, grain.payload.size());
     gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(memory), binding_quark(),
                               new Binding{slots_, index},
                               [](gpointer data) { delete static_cast<Binding*>(data); });
     GST_MINI_OBJECT_CAST(memory)->dispose = Slots::dispose;
   }
   memory->offset = offset;
-  memory->maxsize = offset + slots_->ring->capacity();
+  memory->maxsize = offset + capacity;
   memory->size = grain.payload.size();
   slot.lease = std::move(grain.lease);
   return memory;

@@ -21,7 +21,8 @@ class RingMemories {
   RingMemories& operator=(const RingMemories&) = delete;
 
   [[nodiscard]] bool serves(const grainfabric::IncomingRing* ring) const;
-  /// The slot's memory, covering the grain's payload, which is not empty. Takes the lease.
+  /// Memory that covers the grain's payload, which is not empty: of the slot, or of the initiator
+  /// where that shares it. Takes the lease.
   GstMemory* wrap(grainfabric::IncomingGrain& grain);
 
  private:

@@ -38,7 +38,7 @@ class Pollable {
 
 /// One thread with a GMainContext that serves the control sockets, timers and completion queues of
 /// any number of sessions.
-class GRAINFABRIC_API EventLoop {
+class GRAINFABRIC_API EventLoop : public std::enable_shared_from_this<EventLoop> {
  public:
   /// The loop that sessions share unless told otherwise; lives as long as somebody holds it.
   static std::shared_ptr<EventLoop> shared();

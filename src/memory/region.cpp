@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -72,6 +73,23 @@ std::shared_ptr<Region> Region::create(std::size_t size, const std::string& name
   }
   return std::shared_ptr<Region>(
       new Region(std::move(fd), std::move(read_only), static_cast<std::byte*>(data), size));
+}
+
+std::shared_ptr<Region> Region::open(UniqueFd file) {
+  struct stat is {};
+  const int seals = ::fcntl(file.get(), F_GET_SEALS);
+  if (::fstat(file.get(), &is) != 0 || is.st_size <= 0 || seals < 0 ||
+      (seals & F_SEAL_SHRINK) == 0) {
+    throw Error(ErrorCode::protocol, "The peer shares memory that it could take away again");
+  }
+  const auto size = static_cast<std::size_t>(is.st_size);
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (data == MAP_FAILED) {
+    throw Error::from_errno(errno, "Cannot map " + std::to_string(size) + " bytes of the peer's",
+                            "Raise the limit on address space.");
+  }
+  return std::shared_ptr<Region>(
+      new Region({}, std::move(file), static_cast<std::byte*>(data), size));
 }
 
 Region::Region(UniqueFd fd, UniqueFd read_only_fd, std::byte* data, std::size_t size) noexcept

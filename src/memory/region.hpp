@@ -21,6 +21,11 @@ class GRAINFABRIC_API Region {
   /// control group has less memory available than that, and the errors of the system calls.
   static std::shared_ptr<Region> create(std::size_t size, const std::string& name);
 
+  /// Maps a file of another process for reading; what it writes there is seen at once. Throws
+  /// Error(protocol) for one that could be cut while it is mapped (SIGBUS would follow), and the
+  /// errors of the system calls.
+  static std::shared_ptr<Region> open(UniqueFd file);
+
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
   ~Region();
@@ -28,7 +33,7 @@ class GRAINFABRIC_API Region {
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
-  /// The memfd, readable and writable.
+  /// The memfd, readable and writable; -1 of one that was opened.
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   /// The same file opened for reading only: what may be handed to others.
   [[nodiscard]] int read_only_fd() const noexcept { return read_only_fd_.get(); }

@@ -48,7 +48,9 @@ struct GrainHeader {
   std::uint64_t sent_tai;        // 96
   std::uint32_t flags;           // 104
   std::uint32_t total_slices;    // 108  1: whole grains
-  std::uint8_t reserved[16];     // 112  0
+  std::uint32_t shared;    // 112  where transports share: number of the payload's memory; else 0
+  std::uint32_t reserved;  // 116  0
+  std::uint64_t shared_offset;  // 120  of the payload there
 };
 
 enum class MetadataPlace : std::uint32_t {
@@ -76,6 +78,6 @@ static_assert(std::endian::native == std::endian::little,
 static_assert(sizeof(GrainHeader) == 128 && std::is_trivially_copyable_v<GrainHeader>);
 static_assert(offsetof(GrainHeader, epoch) == 8 && offsetof(GrainHeader, payload_size) == 32);
 static_assert(offsetof(GrainHeader, pts) == 48 && offsetof(GrainHeader, flags) == 104);
-static_assert(offsetof(GrainHeader, reserved) == 112);
+static_assert(offsetof(GrainHeader, shared) == 112);
 
 }  // namespace grainfabric

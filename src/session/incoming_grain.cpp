@@ -18,6 +18,11 @@ std::vector<std::uint16_t> IncomingRing::take_released() {
   return std::exchange(released_, {});
 }
 
+void IncomingRing::keep(UniqueFd lifeline) {
+  const std::lock_guard lock(mutex_);
+  lifeline_ = std::move(lifeline);
+}
+
 void IncomingRing::release(std::uint16_t slot) {
   const std::lock_guard lock(mutex_);
   if (!wake_) return;  // the session is over; nobody wants the credit

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/export.hpp"
+#include "base/fd.hpp"
 #include "memory/region.hpp"
 #include "session/grain.hpp"
 
@@ -38,6 +39,8 @@ class GRAINFABRIC_API IncomingRing {
   void on_released(std::function<void()> wake);
   [[nodiscard]] std::vector<std::uint16_t> take_released();
   void release(std::uint16_t slot);
+  /// Holds `lifeline` for as long as anybody holds a slot (transport::Endpoint::lifeline()).
+  void keep(UniqueFd lifeline);
 
  private:
   const std::size_t slots_;
@@ -46,6 +49,7 @@ class GRAINFABRIC_API IncomingRing {
   std::mutex mutex_;
   std::vector<std::uint16_t> released_;
   std::function<void()> wake_;
+  UniqueFd lifeline_;
 };
 
 /// The right to read one slot; its end gives the slot back to the initiator as a credit. Any
@@ -53,32 +57,39 @@ class GRAINFABRIC_API IncomingRing {
 class GrainLease {
  public:
   GrainLease() noexcept = default;
-  GrainLease(std::shared_ptr<IncomingRing> ring, std::uint16_t slot) noexcept
-      : ring_(std::move(ring)), slot_(slot) {}
+  /// `memory` is where the payload lies.
+  GrainLease(std::shared_ptr<IncomingRing> ring, std::uint16_t slot,
+             std::shared_ptr<Region> memory) noexcept
+      : ring_(std::move(ring)), slot_(slot), memory_(std::move(memory)) {}
   GrainLease(GrainLease&&) noexcept = default;
   GrainLease& operator=(GrainLease&& other) noexcept {
     if (this != &other) {
       reset();
       ring_ = std::move(other.ring_);
       slot_ = other.slot_;
+      memory_ = std::move(other.memory_);
     }
     return *this;
   }
   ~GrainLease() { reset(); }
   void reset() noexcept {
+    memory_.reset();
     if (const auto ring = std::move(ring_)) ring->release(slot_);
   }
 
   [[nodiscard]] const std::shared_ptr<IncomingRing>& ring() const noexcept { return ring_; }
   [[nodiscard]] std::uint16_t slot() const noexcept { return slot_; }
+  /// The ring's own, or the initiator's where the transport shares it.
+  [[nodiscard]] const std::shared_ptr<Region>& memory() const noexcept { return memory_; }
 
  private:
   std::shared_ptr<IncomingRing> ring_;
   std::uint16_t slot_ = 0;
+  std::shared_ptr<Region> memory_;
 };
 
-/// A grain as it landed. The spans lie in the slot and are valid while the lease is held; nobody
-/// changes them meanwhile.
+/// A grain as it landed. The spans lie in the slot or in the lease's memory and are valid while the
+/// lease is held; nobody changes them meanwhile.
 struct IncomingGrain {
   GrainInfo info;
   bool discont = false;  ///< First of a session: what came before may be missing.

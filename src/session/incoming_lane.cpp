@@ -21,6 +21,7 @@ IncomingLane::IncomingLane(EventLoop& loop, transport::Domain& domain,
       events_(events),
       ring_(std::make_shared<IncomingRing>(slots, config.capacity)),
       registration_(domain.register_memory(ring_->region()->bytes(), transport::Access::remote)),
+      shares_(domain.capabilities().shares),
       slots_(slots),
       granted_(slots),
       endpoint_(domain.accept(token_, *this)),
@@ -42,7 +43,16 @@ protocol::Ring IncomingLane::offer() const {
 
 void IncomingLane::on_connected() {
   connected_ = true;
+  if (shares_) ring_->keep(endpoint_->lifeline());
   return_credits();
+}
+
+void IncomingLane::on_shared(std::uint32_t id, UniqueFd file) {
+  try {
+    shared_[id] = Region::open(std::move(file));
+  } catch (const Error& error) {
+    events_.on_lane_closed(*this, error);
+  }
 }
 
 void IncomingLane::on_closed(const Error& reason) {
@@ -67,28 +77,38 @@ void IncomingLane::on_immediate(std::uint32_t immediate) {
 }
 
 IncomingLane::Landed IncomingLane::open(std::uint16_t slot) {
-  const std::size_t payload_offset = ring_->payload_offset(slot);
-  const std::byte* payload = ring_->region()->data() + payload_offset;
+  const std::byte* const behind_header = ring_->region()->data() + ring_->payload_offset(slot);
   Landed landed;
-  landed.grain.lease = GrainLease(ring_, slot);
   // One copy, checked and then used: what is in the slot is the peer's to change.
-  std::memcpy(&landed.header, payload - sizeof(GrainHeader), sizeof(GrainHeader));
+  std::memcpy(&landed.header, behind_header - sizeof(GrainHeader), sizeof(GrainHeader));
   const GrainHeader& header = landed.header;
+  // Where the payload lies, and how much room there is for it.
+  std::shared_ptr<Region> memory = ring_->region();
+  const std::byte* payload = behind_header;
+  std::size_t room = ring_->capacity();
+  if (header.shared != 0) {
+    const auto found = shared_.find(header.shared);
+    memory = found != shared_.end() ? found->second : nullptr;
+    const bool inside = memory && header.shared_offset <= memory->size();
+    payload = inside ? memory->data() + header.shared_offset : nullptr;
+    room = inside ? memory->size() - header.shared_offset : 0;
+  }
+  landed.grain.lease = GrainLease(ring_, slot, std::move(memory));
   const bool before =
       header.metadata_place == static_cast<std::uint32_t>(MetadataPlace::before_header);
   const bool after =
       header.metadata_place == static_cast<std::uint32_t>(MetadataPlace::after_payload);
   if (header.magic != kGrainMagic || header.version != kGrainVersion ||
       header.header_size != sizeof(GrainHeader) || header.epoch != config_.epoch ||
-      header.payload_size > ring_->capacity() || header.metadata_size > kMaxMetadata ||
+      payload == nullptr || header.payload_size > room || header.metadata_size > kMaxMetadata ||
       !(before || after) || (before && header.metadata_size > kMaxHeaderMetadata) ||
-      (after && header.metadata_size > ring_->capacity() - header.payload_size)) {
+      (after && header.metadata_size > room - header.payload_size)) {
     throw Error(ErrorCode::protocol, "The grain header in slot " + std::to_string(slot) +
                                          " makes no sense for this ring");
   }
   IncomingGrain& grain = landed.grain;
   grain.payload = {payload, header.payload_size};
-  grain.metadata = {before ? payload - sizeof(GrainHeader) - pad8(header.metadata_size)
+  grain.metadata = {before ? behind_header - sizeof(GrainHeader) - pad8(header.metadata_size)
                            : payload + header.payload_size,
                     header.metadata_size};
   grain.info.sequence = header.sequence;

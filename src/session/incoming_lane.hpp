@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -59,6 +60,8 @@ class IncomingLane final : private transport::EndpointEvents {
   void on_completed(std::uint64_t) override {}
   void on_immediate(std::uint32_t immediate) override;
   void on_message(std::span<const std::byte>) override {}
+  void on_shared(std::uint32_t id, UniqueFd file) override;
+  void on_unshared(std::uint32_t id) override { shared_.erase(id); }
   void on_closed(const Error& reason) override;
 
   EventLoop& loop_;
@@ -67,6 +70,8 @@ class IncomingLane final : private transport::EndpointEvents {
   const Token token_ = Token::random();
   const std::shared_ptr<IncomingRing> ring_;
   std::unique_ptr<transport::Registration> registration_;
+  const bool shares_;
+  std::map<std::uint32_t, std::shared_ptr<Region>> shared_;  // the initiator's memory
   std::vector<Slot> slots_;
   std::size_t granted_;
   std::deque<std::uint16_t> owed_;  // credits that the endpoint could not take yet

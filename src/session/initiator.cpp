@@ -190,7 +190,7 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
     if (copy) {
       lock.unlock();
       try {
-        PayloadPart staged = lane->staging(queued.slot);
+        PayloadPart staged = lane->staging(queued.slot, needed);
         copy_grain(grain, staged.bytes);
         staged.bytes =
             staged.bytes.first(payload_size + (long_metadata ? grain.metadata.size() : 0));

@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "session/target_name.hpp"
+#include "transport/local/local.hpp"
 #include "transport/table.hpp"
 
 namespace grainfabric {
@@ -107,6 +108,8 @@ void InitiatorLink::on_dialled(GObjectPtr<GSocketConnection> connection) {
   hello.software = "grainfabric " GRAINFABRIC_VERSION;
   hello.offers = offers_.current();
   hello.passed_over = offers_.passed_over();
+  hello.host_hint = transport::local::same_host_hint(
+      transport::options_of(options_.transport_options, transport::local::kProvider));
   {
     const std::lock_guard lock(gate_->mutex);
     hello.next_sequence = gate_->last_sequence + 1;

@@ -4,12 +4,16 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/event_loop.hpp"
 #include "memory/region.hpp"
+#include "session/lingering.hpp"
 #include "session/outgoing_grain.hpp"
 #include "session/protocol.hpp"
 #include "transfer/rail.hpp"
@@ -32,6 +36,9 @@ struct QueuedGrain {
 
 /// One epoch at the initiator: the peer's ring, the data connection to it, and which of its slots
 /// may be written. A slot is writable when its credit is here and the last write to it has left.
+///
+/// Where the transport shares memory, only headers are written: they say where the payload lies in
+/// memory of this side, which is lent until the credit comes back.
 /// Loop thread, except where said.
 class OutgoingLane final : private transport::EndpointEvents {
  public:
@@ -62,7 +69,8 @@ class OutgoingLane final : private transport::EndpointEvents {
   /// Connects to the ring the peer offers. Throws Error.
   void connect(const protocol::Ring& ring);
   void submit(QueuedGrain grain);
-  /// Closes the connection and releases all grains. Idempotent.
+  /// Closes the connection and releases all grains, lent ones when the peer has let go of them.
+  /// Idempotent.
   void close();
 
   // Fixed since connect(); any thread.
@@ -75,15 +83,20 @@ class OutgoingLane final : private transport::EndpointEvents {
   [[nodiscard]] bool only_regions() const noexcept { return only_regions_; }
   /// 4096 bytes for a grain's header and metadata; for the thread that holds the writable slot.
   [[nodiscard]] std::byte* header_block(std::uint16_t slot) const noexcept;
-  /// capacity() bytes to copy a grain into; for the one thread that pushes, while it holds the
-  /// slot. Memory is taken at first use. Throws Error(no_memory).
-  PayloadPart staging(std::uint16_t slot);
+  /// `size` bytes, at most capacity(), to copy a grain into; for the one thread that pushes, while
+  /// it holds the slot. Memory is taken at first use. Throws Error(no_memory).
+  PayloadPart staging(std::uint16_t slot, std::size_t size);
 
  private:
   struct Slot {
     bool writing = false;
     bool granted = true;
     std::uint64_t sequence = 0;
+    LentGrain lent;
+  };
+  struct Shared {
+    std::weak_ptr<Region> region;
+    std::uint32_t id = 0;
   };
 
   void on_connected() override;
@@ -92,6 +105,10 @@ class OutgoingLane final : private transport::EndpointEvents {
   void on_message(std::span<const std::byte>) override {}
   void on_closed(const Error& reason) override;
   void on_written(std::uint16_t slot);
+  void write(QueuedGrain grain);
+  void write_lent(QueuedGrain grain);
+  void write_waiting();
+  std::optional<std::uint32_t> share(const std::shared_ptr<Region>& region);
 
   EventLoop& loop_;
   transport::Domain* domain_;
@@ -100,18 +117,25 @@ class OutgoingLane final : private transport::EndpointEvents {
   const RailOptions rail_options_;
   const Polling polling_;
   Events& events_;
+  const bool shares_;
   const std::size_t max_payload_parts_;
   const bool only_regions_;
   std::size_t capacity_ = 0;
+  std::size_t stride_ = 0;  // of the peer's slots
   transport::RemoteMemory ring_;
   std::vector<Slot> slots_;
   std::shared_ptr<Region> headers_;
-  std::shared_ptr<Region> staging_;  // pushing thread
+  std::shared_ptr<Region> staging_;                        // pushing thread, like …
+  std::vector<std::shared_ptr<Region>> staging_of_slots_;  // … where memory is shared
+  std::map<const Region*, Shared> shared_;
+  std::uint32_t last_shared_ = 0;
+  std::deque<QueuedGrain> waiting_;  // for room to share the memory of the first
   std::shared_ptr<Region> credit_word_;
   std::unique_ptr<transport::Registration> credit_registration_;
   std::unique_ptr<transport::Endpoint> endpoint_;
   std::unique_ptr<Rail> rail_;
   EventLoop::Source watch_;
+  EventLoop::Source retry_;
 };
 
 }  // namespace grainfabric

@@ -169,6 +169,7 @@ void OutgoingSession::follow_wanted_capacity() {
   // Streams whose sizes vary would otherwise need an epoch for each new record.
   next_capacity_ = std::min(
       kMaxCapacity, std::max(present == 0 ? wanted : wanted + wanted / 4, kSmallestCapacity));
+  if (domain_->capabilities().shares) next_capacity_ = 1;  // only headers go there
   try {
     next_ = std::make_shared<OutgoingLane>(loop_, *domain_, registrations_, ++epochs_,
                                            options_.rail, options_.polling, *this);

@@ -55,6 +55,7 @@ GlibPtr<GVariant> Hello::encode() const {
       .add("offers", offers)
       .add("passed-over", passed_over)
       .add("next-sequence", next_sequence)
+      .add("host-hint", host_hint)
       .finish();
 }
 
@@ -71,6 +72,7 @@ Hello Hello::decode(GVariant* fields) {
   if (hello.offers.size() > kMaxOffers) hello.offers.resize(kMaxOffers);
   hello.passed_over = bounded(reader.text("passed-over", ""));
   hello.next_sequence = reader.number_within("next-sequence", 1, UINT64_MAX - 1);
+  hello.host_hint = bounded(reader.text("host-hint", ""));
   return hello;
 }
 

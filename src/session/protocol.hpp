@@ -55,6 +55,7 @@ struct Hello {
   std::vector<std::string> offers;  ///< Providers, best first.
   std::string passed_over;          ///< Which it does not offer although it could, and why.
   std::uint64_t next_sequence = 1;
+  std::string host_hint;  ///< transport::local::same_host_hint(); may be empty.
   [[nodiscard]] GlibPtr<GVariant> encode() const;
   static Hello decode(GVariant* fields);
 };

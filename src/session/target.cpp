@@ -10,6 +10,7 @@
 #include "session/target_link.hpp"
 #include "transport/choice.hpp"
 #include "transport/interface.hpp"
+#include "transport/local/local.hpp"
 #include "transport/table.hpp"
 
 namespace grainfabric {
@@ -152,8 +153,17 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
   const std::size_t mtu =
       transport::mtu_of(options_.interface.empty() ? link.local_address() : options_.interface);
   const auto own = transport::offers(options_.provider, table.providers(), mtu);
-  const auto common = transport::common_providers(own, hello.offers);
+  auto common = transport::common_providers(own, hello.offers);
   std::string passed_over = hello.passed_over;
+  const auto local = std::find(common.begin(), common.end(), transport::local::kProvider);
+  if (local != common.end() &&
+      hello.host_hint != transport::local::same_host_hint(transport::options_of(
+                             options_.transport_options, transport::local::kProvider))) {
+    common.erase(local);
+    passed_over +=
+        "; not local: the two are on different hosts or in network namespaces without a "
+        "common socket-directory";
+  }
   for (const std::string& provider : common) {
     try {
       transport::DomainOptions options;

@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "transport/choice.hpp"
+#include "transport/local/local.hpp"
 #include "transport/udp/udp.hpp"
 
 namespace grainfabric::transport {
@@ -41,6 +42,7 @@ const Table& Table::shared() {
 
 Table::Table() {
   for (const char* module : kModules) load(module);
+  transports_.push_back(local::make_transport());
   transports_.push_back(udp::make_transport());
 }
 

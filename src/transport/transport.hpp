@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/event_loop.hpp"
 #include "base/export.hpp"
+#include "base/fd.hpp"
 #include "base/token.hpp"
 #include "transport/options.hpp"
 
@@ -74,6 +75,7 @@ struct Capabilities {
   std::size_t write_depth = 0;  ///< Writes in flight per endpoint before Posted::again.
   bool ordered = false;         ///< An immediate tells that all earlier writes have landed too.
   bool local_registration = false;  ///< LocalPieces must be registered.
+  bool shares = false;              ///< Endpoint::share() works: one host.
 };
 
 enum class Posted {
@@ -94,6 +96,10 @@ class EndpointEvents {
   virtual void on_immediate(std::uint32_t immediate) = 0;
   /// A peer's send(). Valid during the call.
   virtual void on_message(std::span<const std::byte> message) = 0;
+  /// A peer's share(): a file to map for reading. Comes before what the peer posted after it.
+  virtual void on_shared(std::uint32_t /*id*/, UniqueFd /*file*/) {}
+  /// A peer's unshare(): nothing that comes refers to it any more.
+  virtual void on_unshared(std::uint32_t /*id*/) {}
   /// The endpoint is of no more use: refused, failed, or the peer went. Called once, last.
   /// Contexts without completion never complete.
   virtual void on_closed(const Error& reason) = 0;
@@ -121,6 +127,16 @@ class Endpoint : public Pollable {
                       std::uint64_t key, std::uint64_t context) = 0;
   /// Sends a message of at most max_send bytes; `message` may change as soon as the call returns.
   virtual Posted send(std::span<const std::byte> message, std::uint64_t context) = 0;
+
+  // Where Capabilities::shares.
+  /// Gives the peer a file to read from, under a number of the caller's. No completion.
+  virtual Posted share(std::uint32_t /*id*/, int /*file*/) { return Posted::failed; }
+  /// Ends that: what the peer has mapped it keeps for as long as it wants.
+  virtual Posted unshare(std::uint32_t /*id*/) { return Posted::failed; }
+  /// A descriptor that says whether the peer may still be reading what was shared: it is hung up
+  /// (POLLHUP) once the peer's endpoint is gone and all of the peer's own lifelines are closed, also
+  /// by the end of its process. Once connected; the caller's, and may outlive the endpoint.
+  [[nodiscard]] virtual UniqueFd lifeline() const { return {}; }
 };
 
 /// A transport opened on one local interface.

@@ -52,14 +52,16 @@ GST_START_TEST(buffers_of_any_size_follow_each_other) {
     fail_unless(bytes_of(got.buffer.get()) == noise(size, number), "%zu bytes", size);
     ++number;
   }
-  fail_unless(pair.sender.stat("epoch") > 1);
+  // local's ring has only headers, and never grows; system memory has to be made its own.
+  fail_unless_equals_int(pair.sender.stat("epoch") > 1, !is_local());
   fail_unless_equals_uint64(pair.sender.stat("epoch"), pair.receiver.stat("epoch"));
   fail_unless_equals_uint64(pair.sender.stat("reconnects"), 0);
-  fail_unless_equals_uint64(pair.sender.stat("bytes-copied"), 0);
+  fail_unless_equals_int(pair.sender.stat("bytes-copied") == 0, !is_local());
 }
 GST_END_TEST
 
 GST_START_TEST(a_ring_grows_under_a_stream_that_does_not_wait_for_it) {
+  if (is_local()) return;  // its ring never grows
   // Old slots are still held downstream when the new ring comes.
   Receiver receiver({{"slots", "3"}}, Receiver::Keep::originals);
   receiver.start();

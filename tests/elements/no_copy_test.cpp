@@ -96,7 +96,8 @@ GST_START_TEST(a_received_buffer_is_read_only_memory_of_the_ring) {
     fail_unless_equals_int(gst_buffer_n_memory(buffer), 1);
     GstMemory* memory = gst_buffer_peek_memory(buffer, 0);
     fail_unless(gst_is_fd_memory(memory));
-    fail_unless_equals_int(gst_fd_memory_get_fd(memory), fd);
+    // Over local each lies in the memory that its slot was staged in at the sender's.
+    if (!is_local()) fail_unless_equals_int(gst_fd_memory_get_fd(memory), fd);
     fail_unless(read_through_fd(memory) == noise(5000, i));
     fail_unless(bytes_of(buffer) == noise(5000, i));
     fail_unless(GST_MEMORY_IS_READONLY(memory));

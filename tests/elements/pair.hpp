@@ -24,6 +24,9 @@ using grainfabric::test::kPatience;
 
 /// The provider that the suite runs with: FABRIC_TEST_PROVIDER.
 std::string provider();
+inline bool is_local() {
+  return provider() == "local";
+}
 /// The address that receivers listen on: FABRIC_TEST_ADDRESS, or 127.0.0.1. Senders leave from
 /// FABRIC_TEST_INTERFACE, where that is set.
 std::string address();

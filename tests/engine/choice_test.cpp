@@ -141,7 +141,7 @@ class Table : public testing::Test {
 TEST_F(Table, garbage_in_place_of_a_module_is_missing_with_the_reason) {
   std::ofstream(module()) << std::string(4096, 'x');
   const std::string said = in_child(folder_, missing);
-  EXPECT_NE(said.find("providers: udp; verbs: "), std::string::npos) << said;
+  EXPECT_NE(said.find("providers: local, udp; verbs: "), std::string::npos) << said;
   EXPECT_NE(said.find("; ofi: "), std::string::npos) << said;
   EXPECT_NE(said.find("invalid ELF header"), std::string::npos) << said;
 }
@@ -149,7 +149,7 @@ TEST_F(Table, garbage_in_place_of_a_module_is_missing_with_the_reason) {
 TEST_F(Table, a_module_whose_library_is_not_installed_is_missing_with_the_librarys_name) {
   std::filesystem::copy_file(MODULE_WITHOUT_LIBRARY, module());
   const std::string said = in_child(folder_, missing);
-  EXPECT_NE(said.find("providers: udp; verbs: "), std::string::npos) << said;
+  EXPECT_NE(said.find("providers: local, udp; verbs: "), std::string::npos) << said;
   EXPECT_NE(said.find("; ofi: "), std::string::npos) << said;
   EXPECT_NE(said.find("libgrainfabric-absent.so"), std::string::npos) << said;
 }

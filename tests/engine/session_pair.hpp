@@ -302,6 +302,7 @@ class PairOverProviders : public OverProviders {
     sender_ = std::make_unique<Sender>(to(*receiver_, GetParam()));
     (*sender_)->start();
   }
+  [[nodiscard]] static bool is_local() { return std::string(GetParam()) == "local"; }
 
   std::unique_ptr<Receiver> receiver_;
   std::unique_ptr<Sender> sender_;
@@ -314,6 +315,7 @@ inline std::string provider_name(const testing::TestParamInfo<const char*>& info
 
 }  // namespace grainfabric::test
 
-#define OVER_PROVIDERS(suite)                                                                \
-  INSTANTIATE_TEST_SUITE_P(Over, suite, testing::Values("tcp", "tcp;ofi_rxm", "shm", "udp"), \
+#define OVER_PROVIDERS(suite)                                                            \
+  INSTANTIATE_TEST_SUITE_P(Over, suite,                                                  \
+                           testing::Values("tcp", "tcp;ofi_rxm", "shm", "udp", "local"), \
                            grainfabric::test::provider_name)

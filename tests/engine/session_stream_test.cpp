@@ -64,6 +64,7 @@ TEST_P(SessionStream, grains_of_every_size_and_shape_arrive_whole) {
 }
 
 TEST_P(SessionStream, a_payload_lies_in_the_ring_at_a_page) {
+  if (is_local()) GTEST_SKIP() << "local leaves it where the initiator has it";
   ASSERT_EQ(sender_->push({5000, 0, 1}), PushResult::accepted);
   const auto grain = receiver_->pop_grain();
   ASSERT_TRUE(grain);
@@ -75,6 +76,7 @@ TEST_P(SessionStream, a_payload_lies_in_the_ring_at_a_page) {
 }
 
 TEST_P(SessionStream, a_larger_grain_makes_a_new_ring_and_the_old_slots_stay_as_they_are) {
+  if (is_local()) GTEST_SKIP() << "local's ring has only headers";
   std::vector<IncomingGrain> held;
   for (const std::size_t size : {80'000, 200'000, 1'000'000}) {
     ASSERT_TRUE(sender_->push_many(2, {size, 30, 1}));
@@ -107,7 +109,9 @@ TEST_P(SessionStream, rings_grow_while_the_stream_runs_and_nothing_is_lost) {
   });
   for (std::size_t i = 0; i < 60; ++i) ASSERT_TRUE(next_is(*receiver_, i + 1, 1000 + i * i * 500));
   pusher.join();
-  EXPECT_GT((*sender_)->stats().epoch, 2U);
+  if (!is_local()) {
+    EXPECT_GT((*sender_)->stats().epoch, 2U);
+  }
   EXPECT_EQ((*receiver_)->stats().lost, 0U);
 }
 

@@ -648,7 +648,7 @@ TEST_P(TransportConformance, registering_no_memory_is_an_error) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Over, TransportConformance,
-                         testing::Values("tcp", "tcp;ofi_rxm", "shm", "udp"),
+                         testing::Values("tcp", "tcp;ofi_rxm", "shm", "udp", "local"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            std::replace(name.begin(), name.end(), ';', '_');

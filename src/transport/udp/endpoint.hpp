@@ -9,7 +9,7 @@
 #include "transport/udp/device.hpp"
 #include "transport/udp/handshake.hpp"
 #include "transport/udp/socket.hpp"
-#include "transport/udp/timer.hpp"
+#include "transport/wake_up.hpp"
 
 namespace grainfabric::transport::udp {
 

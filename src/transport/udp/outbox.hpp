@@ -12,7 +12,7 @@
 #include "transport/transport.hpp"
 #include "transport/udp/packet.hpp"
 #include "transport/udp/ranges.hpp"
-#include "transport/udp/registry.hpp"
+#include "transport/registry.hpp"
 
 namespace grainfabric::transport::udp {
 

@@ -15,7 +15,7 @@ class UdpDomain final : public Domain {
   }
   std::unique_ptr<Registration> register_memory(std::span<std::byte> memory,
                                                 Access access) override {
-    return std::make_unique<UdpRegistration>(device_->registry, memory, access);
+    return std::make_unique<KeyedRegistration>(device_->registry, memory, access);
   }
   std::unique_ptr<Endpoint> accept(const Token& token, EndpointEvents& events) override {
     return std::make_unique<UdpEndpoint>(device_, token, events);

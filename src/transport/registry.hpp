@@ -9,10 +9,10 @@
 #include "base/token.hpp"
 #include "transport/transport.hpp"
 
-namespace grainfabric::transport::udp {
+namespace grainfabric::transport {
 
-/// The memory of one Domain that peers may touch, by key. A key that nobody can guess is what keeps
-/// strangers on the network out of it.
+/// The memory of one Domain that peers may touch, by key, for a transport that does its own copying.
+/// A key that nobody can guess is what keeps strangers out of it. One thread.
 class Registry {
  public:
   std::uint64_t add(std::span<std::byte> memory) {
@@ -39,16 +39,16 @@ class Registry {
 };
 
 /// Memory under a random key while it lives; peers count addresses from its start.
-class UdpRegistration final : public Registration {
+class KeyedRegistration final : public Registration {
  public:
-  UdpRegistration(std::shared_ptr<Registry> registry, std::span<std::byte> memory, Access access)
+  KeyedRegistration(std::shared_ptr<Registry> registry, std::span<std::byte> memory, Access access)
       : registry_(std::move(registry)) {
-    if (memory.empty()) throw Error(ErrorCode::invalid_argument, "Cannot register no memory (udp)");
+    if (memory.empty()) throw Error(ErrorCode::invalid_argument, "Cannot register no memory");
     if (access == Access::remote) remote_ = {0, memory.size(), registry_->add(memory)};
   }
-  ~UdpRegistration() override { registry_->remove(remote_.key); }
-  UdpRegistration(const UdpRegistration&) = delete;
-  UdpRegistration& operator=(const UdpRegistration&) = delete;
+  ~KeyedRegistration() override { registry_->remove(remote_.key); }
+  KeyedRegistration(const KeyedRegistration&) = delete;
+  KeyedRegistration& operator=(const KeyedRegistration&) = delete;
 
   [[nodiscard]] RemoteMemory remote() const noexcept override { return remote_; }
 
@@ -57,4 +57,4 @@ class UdpRegistration final : public Registration {
   RemoteMemory remote_;
 };
 
-}  // namespace grainfabric::transport::udp
+}  // namespace grainfabric::transport

@@ -5,19 +5,22 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <optional>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
-#include "transport/udp/limits.hpp"
 
-namespace grainfabric::transport::udp {
+namespace grainfabric::transport {
 
-/// The one descriptor that wakes an endpoint for all its deadlines. These move with almost every
-/// datagram, mostly further away; the kernel is only told where one comes earlier than it knows,
+/// The one descriptor that wakes an endpoint for all its deadlines. Where these move often, mostly
+/// further away (udp: with almost every datagram), the kernel is only told where one comes earlier than it knows,
 /// and a wake-up that comes too early is asked again. One thread.
 class WakeUp {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   WakeUp() : fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
     if (!fd_) {
       throw Error::from_errno(errno, "Cannot create a timer",
@@ -49,4 +52,4 @@ class WakeUp {
   std::optional<TimePoint> set_;
 };
 
-}  // namespace grainfabric::transport::udp
+}  // namespace grainfabric::transport
