@@ -97,11 +97,12 @@ void install_shared_properties(GObjectClass* klass, const char* host_property,
       g_param_spec_string("uri", "URI", "fabric://HOST:PORT?property=value&…", nullptr, kReady));
   g_object_class_install_property(
       klass, kPropertyProvider,
-      g_param_spec_string("provider", "Provider",
-                          "Transport, or several in order of preference, with commas: auto, verbs, "
-                          "udp, tcp, \"tcp;ofi_rxm\", shm, efa, or ofi:NAME for any other of "
-                          "libfabric's",
-                          defaults.provider.c_str(), kReady));
+      g_param_spec_string(
+          "provider", "Provider",
+          "Transport, or several in order of preference, with commas: auto, local, "
+          "verbs, udp, tcp, \"tcp;ofi_rxm\", shm, efa, or ofi:NAME for any other of "
+          "libfabric's",
+          defaults.provider.c_str(), kReady));
   g_object_class_install_property(
       klass, kPropertyInterface,
       g_param_spec_string(

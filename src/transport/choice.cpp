@@ -10,8 +10,8 @@
 namespace grainfabric::transport {
 namespace {
 
-/// No copy before all else, then hardware, rdma-core before libfabric over it. Of those in software the one that is ahead
-/// on such an interface; see src/README.md for what was measured.
+/// No copy before all else, then hardware, rdma-core before libfabric over it. Of those in software
+/// the one that is ahead on such an interface; see src/README.md for what was measured.
 constexpr std::array kAutomatic = {"local", "efa", "verbs", "ofi:verbs", "tcp", "udp"};
 constexpr std::array kAutomaticLarge = {"local", "efa", "verbs", "ofi:verbs", "udp", "tcp"};
 /// Between the usual 1500 and the 9000 of jumbo frames.

@@ -11,7 +11,8 @@ namespace grainfabric::transport {
 
 /// What `provider=` asks for, as a list of provider names in order of preference, best first:
 /// one name or several with commas between, each of them
-///  - "auto": efa, verbs, tcp, udp, as far as `available` has them; udp before tcp on an interface
+///  - "auto": local, efa, verbs, tcp, udp, as far as `available` has them; udp before tcp on an
+///  interface
 ///    of large packets (`mtu` in bytes, 0: unknown). Others (shm, rxm, …) are faster or slower in
 ///    ways that depend on the host, or spin a core, and are taken only by name.
 ///  - NAME: that one, whether available or not. "ofi:NAME" is libfabric's of that name.

@@ -11,8 +11,8 @@
 
 namespace grainfabric::transport {
 
-/// The memory of one Domain that peers may touch, by key, for a transport that does its own copying.
-/// A key that nobody can guess is what keeps strangers out of it. One thread.
+/// The memory of one Domain that peers may touch, by key, for a transport that does its own
+/// copying. A key that nobody can guess is what keeps strangers out of it. One thread.
 class Registry {
  public:
   std::uint64_t add(std::span<std::byte> memory) {

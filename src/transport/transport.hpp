@@ -134,8 +134,8 @@ class Endpoint : public Pollable {
   /// Ends that: what the peer has mapped it keeps for as long as it wants.
   virtual Posted unshare(std::uint32_t /*id*/) { return Posted::failed; }
   /// A descriptor that says whether the peer may still be reading what was shared: it is hung up
-  /// (POLLHUP) once the peer's endpoint is gone and all of the peer's own lifelines are closed, also
-  /// by the end of its process. Once connected; the caller's, and may outlive the endpoint.
+  /// (POLLHUP) once the peer's endpoint is gone and all of the peer's own lifelines are closed,
+  /// also by the end of its process. Once connected; the caller's, and may outlive the endpoint.
   [[nodiscard]] virtual UniqueFd lifeline() const { return {}; }
 };
 

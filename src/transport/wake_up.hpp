@@ -15,8 +15,8 @@
 namespace grainfabric::transport {
 
 /// The one descriptor that wakes an endpoint for all its deadlines. Where these move often, mostly
-/// further away (udp: with almost every datagram), the kernel is only told where one comes earlier than it knows,
-/// and a wake-up that comes too early is asked again. One thread.
+/// further away (udp: with almost every datagram), the kernel is only told where one comes earlier
+/// than it knows, and a wake-up that comes too early is asked again. One thread.
 class WakeUp {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;

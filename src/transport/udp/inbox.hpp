@@ -7,9 +7,9 @@
 #include <optional>
 #include <vector>
 
+#include "transport/registry.hpp"
 #include "transport/udp/packet.hpp"
 #include "transport/udp/ranges.hpp"
-#include "transport/registry.hpp"
 
 namespace grainfabric::transport::udp {
 

@@ -9,10 +9,10 @@
 #include <span>
 #include <vector>
 
+#include "transport/registry.hpp"
 #include "transport/transport.hpp"
 #include "transport/udp/packet.hpp"
 #include "transport/udp/ranges.hpp"
-#include "transport/registry.hpp"
 
 namespace grainfabric::transport::udp {
 
