@@ -44,7 +44,6 @@ void OutgoingLane::connect(const protocol::Ring& ring) {
   stride_ = slot_stride(ring.capacity);
   ring_ = ring.memory;
   slots_.resize(ring.slots);
-  if (shares_) staging_of_slots_.resize(ring.slots);
   headers_ = Region::create(ring.slots * kGrainHeaderSpace, "grainfabric-headers");
   registrations_->of(headers_);
   endpoint_ = domain_->connect(ring.address, ring.token, *this);
@@ -75,15 +74,13 @@ std::byte* OutgoingLane::header_block(std::uint16_t slot) const noexcept {
 }
 
 PayloadPart OutgoingLane::staging(std::uint16_t slot, std::size_t size) {
-  if (shares_) {
-    // A quarter more: streams whose sizes vary would need new memory for each new record.
-    auto& own = staging_of_slots_[slot];
-    if (!own || own->size() < size) own = Region::create(size + size / 4, "grainfabric-staging");
-    return {own->bytes().first(size), own};
+  if (!staging_ || size > staging_stride_) {
+    // Where no ring says how long a grain can be, a quarter more: streams whose sizes vary would
+    // need new memory for each new record. What is lent of the old keeps it.
+    staging_stride_ = page_align(shares_ ? size + size / 4 : capacity_);
+    staging_ = Region::create(staging_stride_ * slots_.size(), "grainfabric-staging");
   }
-  const std::size_t stride = page_align(capacity_);
-  if (!staging_) staging_ = Region::create(stride * slots_.size(), "grainfabric-staging");
-  return {{staging_->data() + slot * stride, size}, staging_};
+  return {{staging_->data() + slot * staging_stride_, size}, staging_};
 }
 
 void OutgoingLane::submit(QueuedGrain grain) {

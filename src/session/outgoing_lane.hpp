@@ -125,8 +125,8 @@ class OutgoingLane final : private transport::EndpointEvents {
   transport::RemoteMemory ring_;
   std::vector<Slot> slots_;
   std::shared_ptr<Region> headers_;
-  std::shared_ptr<Region> staging_;                        // pushing thread, like …
-  std::vector<std::shared_ptr<Region>> staging_of_slots_;  // … where memory is shared
+  std::shared_ptr<Region> staging_;  // pushing thread, like …
+  std::size_t staging_stride_ = 0;   // … this
   std::map<const Region*, Shared> shared_;
   std::uint32_t last_shared_ = 0;
   std::deque<QueuedGrain> waiting_;  // for room to share the memory of the first

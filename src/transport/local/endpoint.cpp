@@ -218,7 +218,9 @@ void LocalEndpoint::wake_peer() noexcept {
 
 bool LocalEndpoint::take_frames() {
   bool done = false;
-  for (int i = 0; (i < kProgressBatch || peer_closed_) && !failure_; ++i) {
+  // All that a peer had written before it closed: no more than there is room for.
+  const std::size_t most = peer_closed_ ? kQueueSize / sizeof(Frame) : kProgressBatch;
+  for (std::size_t i = 0; i < most && !failure_; ++i) {
     const auto arrival = in_->next();
     if (!arrival) break;
     done = true;
@@ -323,7 +325,7 @@ void LocalEndpoint::take_share(const Frame& frame) {
 /// Wake-ups, files, and the end of the peer.
 bool LocalEndpoint::take_packets() {
   bool done = false;
-  while (!peer_closed_ && !failure_) {
+  for (std::size_t i = 0; i < kProgressBatch && !peer_closed_ && !failure_; ++i) {
     std::array<std::byte, 8> bytes{};
     auto packet = receive_packet(socket_.get(), bytes);
     if (!packet) break;

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -67,7 +68,14 @@ bool LocalEndpoint::welcome_strangers() {
   bool done = false;
   for (;;) {
     UniqueFd stranger(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!stranger) break;
+    if (!stranger) {
+      // Out of descriptors: the listener stays readable, and the loop would spin.
+      if (errno == EMFILE || errno == ENFILE) {
+        throw Error::from_errno(errno, "Cannot accept at " + name_->text() + " (local)",
+                                "Raise the limit on open files (ulimit -n).");
+      }
+      break;
+    }
     done = true;
     if (strangers_.size() >= kMaxStrangers) strangers_.erase(strangers_.begin());
     strangers_.push_back(std::move(stranger));

@@ -23,7 +23,7 @@ inline constexpr std::size_t kDepth = 256;
 inline constexpr std::size_t kMaxShared = 1024;
 /// Connections that have not said HELLO yet.
 inline constexpr std::size_t kMaxStrangers = 8;
-/// Frames taken before others have their turn.
-inline constexpr int kProgressBatch = 256;
+/// Frames and packets taken before others have their turn.
+inline constexpr std::size_t kProgressBatch = 256;
 
 }  // namespace grainfabric::transport::local

@@ -112,7 +112,8 @@ QueueReader::QueueReader(std::shared_ptr<QueueMemory> memory, std::size_t direct
       data_(memory_->data(direction)) {}
 
 std::optional<QueueReader::Arrival> QueueReader::next() {
-  for (;;) {
+  // A skip fills the queue up to its end, so that there are never two of them.
+  for (bool has_skipped = false;;) {
     const std::uint64_t ready = state_.written.load(std::memory_order_acquire) - read_;
     if (ready == 0) return std::nullopt;
     const std::size_t to_end = kQueueSize - read_ % kQueueSize;
@@ -122,11 +123,13 @@ std::optional<QueueReader::Arrival> QueueReader::next() {
     std::memcpy(&frame, place, to_end < sizeof frame ? 8 : sizeof frame);
     const bool fits = frame.size % 8 == 0 && frame.size >= 8 && frame.size <= to_end &&
                       frame.size <= ready && ready <= kQueueSize;
-    if (fits && frame.kind == Kind::skip) {
+    if (fits && frame.kind == Kind::skip && !has_skipped) {
       read_ += frame.size;
+      has_skipped = true;
       continue;
     }
-    if (!fits || frame.length > kMaxFrame || frame.size != frame_size(frame.length)) {
+    if (!fits || frame.kind == Kind::skip || frame.length > kMaxFrame ||
+        frame.size != frame_size(frame.length)) {
       throw Error(ErrorCode::protocol, "The peer left a frame in its queue (local) that is none");
     }
     current_ = frame.size;
