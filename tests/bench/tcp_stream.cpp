@@ -25,7 +25,8 @@
 ///     tcp_stream server ADDRESS CALL              prints the port it listens on, serves one client
 ///     tcp_stream client ADDRESS PORT CALL SECONDS prints the result as JSON
 ///
-/// CALL: bytes of one send() or recv().
+/// CALL: bytes of one send() or recv(). Congestion control is the host's, or what
+/// TCP_STREAM_CONGESTION says: it decides more than anything else (bbr paces).
 namespace {
 
 constexpr std::size_t kGrain = 5'529'600;  // 1920 x 1080, v210
@@ -62,9 +63,12 @@ sockaddr_in address_of(const char* text, std::uint16_t port) {
 int make_socket() {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   if (fd < 0) fail("socket");
-  // What most hosts have, whatever this one prefers; without the right to it that stays.
-  constexpr char kUsual[] = "cubic";
-  static_cast<void>(::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kUsual, sizeof kUsual - 1));
+  if (const char* wanted = std::getenv("TCP_STREAM_CONGESTION")) {
+    if (::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, wanted,
+                     static_cast<socklen_t>(std::strlen(wanted))) != 0) {
+      fail(wanted);
+    }
+  }
   return fd;
 }
 

@@ -33,6 +33,8 @@ def parse():
     parser.add_argument('--path', action='append', choices=['loopback', '1500', '9000'],
                         help='only this one (speed); may be given several times')
     parser.add_argument('--provider', action='append', help='instead of udp and tcp (speed)')
+    parser.add_argument('--congestion', metavar='NAME',
+                        help="congestion control of the plain TCP stream (the host's)")
     parser.add_argument('--json', metavar='FILE', help='write all figures there')
     return parser.parse_args()
 
@@ -139,6 +141,12 @@ def loss(options):
 def main():
     options = parse()
     use_modules_of(options.build)
+    if options.congestion:
+        os.environ['TCP_STREAM_CONGESTION'] = options.congestion
+    with open('/proc/sys/net/ipv4/tcp_congestion_control', encoding='ascii') as file:
+        host = file.read().strip()
+    say(f'congestion control: {options.congestion or host} of the TCP stream, '
+        f"{host} of libfabric's tcp")
     if options.what != 'speed' and os.geteuid() != 0:
         sys.exit(f'{options.what} needs root, for network namespaces')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # namespaces go on the way out
