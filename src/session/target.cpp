@@ -150,16 +150,15 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
                                                            const protocol::Hello& hello,
                                                            protocol::Welcome& welcome) const {
   const auto& table = transport::Table::shared();
-  const std::size_t mtu =
-      transport::mtu_of(options_.interface.empty() ? link.local_address() : options_.interface);
-  const auto own = transport::offers(options_.provider, table.providers(), mtu);
-  auto common = transport::common_providers(own, hello.offers);
+  const transport::PathFacts path =
+      transport::facts_of(options_.interface.empty() ? link.local_address() : options_.interface);
+  const auto own = transport::offers(options_.provider, table.providers(), path);
+  const bool one_host =
+      hello.host_hint == transport::local::same_host_hint(transport::options_of(
+                             options_.transport_options, transport::local::kProvider));
+  const auto common = transport::common_providers(own, hello.offers, one_host);
   std::string passed_over = hello.passed_over;
-  const auto local = std::find(common.begin(), common.end(), transport::local::kProvider);
-  if (local != common.end() &&
-      hello.host_hint != transport::local::same_host_hint(transport::options_of(
-                             options_.transport_options, transport::local::kProvider))) {
-    common.erase(local);
+  if (common.size() < transport::common_providers(own, hello.offers).size()) {
     passed_over +=
         "; not local: the two are on different hosts or in network namespaces without a "
         "common socket-directory";
@@ -176,8 +175,9 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
       auto domain = table.open(options);
       welcome.provider = provider;
       welcome.reason = "first of the target's [" + transport::join_names(own) + "] (MTU " +
-                       std::to_string(mtu) + ") that the initiator offers [" +
-                       transport::join_names(hello.offers) + "]" + passed_over;
+                       std::to_string(path.mtu) + (path.tcp_is_paced ? ", TCP is paced" : "") +
+                       ") that the initiator offers [" + transport::join_names(hello.offers) + "]" +
+                       passed_over;
       return domain;
     } catch (const Error& error) {
       if (common.size() == 1) throw;

@@ -7,13 +7,15 @@
 #include <sstream>
 #include <string_view>
 
+#include "transport/local/local.hpp"
+
 namespace grainfabric::transport {
 namespace {
 
 /// No copy before all else, then hardware, rdma-core before libfabric over it. Of those in software
 /// the one that is ahead on such an interface; see src/README.md for what was measured.
 constexpr std::array kAutomatic = {"local", "efa", "verbs", "ofi:verbs", "tcp", "udp"};
-constexpr std::array kAutomaticLarge = {"local", "efa", "verbs", "ofi:verbs", "udp", "tcp"};
+constexpr std::array kAutomaticUdp = {"local", "efa", "verbs", "ofi:verbs", "udp", "tcp"};
 /// Between the usual 1500 and the 9000 of jumbo frames.
 constexpr std::size_t kLargeMtu = 8192;
 
@@ -47,7 +49,7 @@ std::vector<std::string> split(const std::string& list) {
 }  // namespace
 
 std::vector<std::string> offers(const std::string& wanted,
-                                const std::vector<std::string>& available, std::size_t mtu) {
+                                const std::vector<std::string>& available, const PathFacts& path) {
   std::vector<std::string> names;
   const auto add = [&](const std::string& name) {
     if (!contains(names, name)) names.push_back(name);
@@ -59,7 +61,8 @@ std::vector<std::string> offers(const std::string& wanted,
       add(canonical(name, available));
       continue;
     }
-    for (const char* automatic : mtu >= kLargeMtu ? kAutomaticLarge : kAutomatic) {
+    const bool udp_is_ahead = path.mtu >= kLargeMtu && path.tcp_is_paced;
+    for (const char* automatic : udp_is_ahead ? kAutomaticUdp : kAutomatic) {
       if (contains(available, automatic)) add(automatic);
     }
   }
@@ -67,10 +70,11 @@ std::vector<std::string> offers(const std::string& wanted,
 }
 
 std::vector<std::string> common_providers(const std::vector<std::string>& own,
-                                          const std::vector<std::string>& offered) {
+                                          const std::vector<std::string>& offered, bool one_host) {
   std::vector<std::string> common;
-  std::copy_if(own.begin(), own.end(), std::back_inserter(common),
-               [&](const std::string& name) { return contains(offered, name); });
+  std::copy_if(own.begin(), own.end(), std::back_inserter(common), [&](const std::string& name) {
+    return contains(offered, name) && (one_host || name != local::kProvider);
+  });
   return common;
 }
 

@@ -13,6 +13,8 @@
 #include <memory>
 #include <vector>
 
+#include <fstream>
+
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
@@ -80,6 +82,12 @@ std::size_t mtu_of(const std::string& interface) {
   const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (any.get() < 0 || ::ioctl(any.get(), SIOCGIFMTU, &request) != 0) return 0;
   return static_cast<std::size_t>(request.ifr_mtu);
+}
+
+PathFacts facts_of(const std::string& interface) {
+  std::string congestion_control;
+  std::ifstream("/proc/sys/net/ipv4/tcp_congestion_control") >> congestion_control;
+  return {mtu_of(interface), congestion_control.starts_with("bbr")};
 }
 
 }  // namespace grainfabric::transport

@@ -34,4 +34,13 @@ GRAINFABRIC_API std::string interface_of(const std::string& address);
 /// such interface. Any thread.
 GRAINFABRIC_API std::size_t mtu_of(const std::string& interface);
 
+/// What decides between the transports that need no RDMA device (measured: src/README.md).
+struct PathFacts {
+  std::size_t mtu = 0;        ///< mtu_of() the interface; 0: unknown.
+  bool tcp_is_paced = false;  ///< The host's congestion control for TCP is BBR.
+};
+
+/// As mtu_of(). Any thread.
+GRAINFABRIC_API PathFacts facts_of(const std::string& interface);
+
 }  // namespace grainfabric::transport

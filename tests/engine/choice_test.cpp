@@ -25,9 +25,18 @@ TEST(Choice, auto_takes_hardware_first_and_only_what_is_there) {
   EXPECT_EQ(offers("auto", {"shm", "tcp;ofi_rxm"}), Names{});
   const Names all{"udp", "ofi:verbs", "tcp"};
   EXPECT_EQ(offers("auto", all), (Names{"ofi:verbs", "tcp", "udp"}));
-  EXPECT_EQ(offers("auto", all, 1500), (Names{"ofi:verbs", "tcp", "udp"}));
-  EXPECT_EQ(offers("auto", all, 9000), (Names{"ofi:verbs", "udp", "tcp"}));
-  EXPECT_EQ(offers("tcp,auto", all, 9000), (Names{"tcp", "ofi:verbs", "udp"}));
+  EXPECT_EQ(offers("auto", all, {1500, true}), (Names{"ofi:verbs", "tcp", "udp"}));
+  EXPECT_EQ(offers("auto", all, {9000, false}), (Names{"ofi:verbs", "tcp", "udp"}));
+  EXPECT_EQ(offers("auto", all, {9000, true}), (Names{"ofi:verbs", "udp", "tcp"}));
+  EXPECT_EQ(offers("tcp,auto", all, {9000, true}), (Names{"tcp", "ofi:verbs", "udp"}));
+  EXPECT_EQ(offers("auto", {"udp", "local", "efa"}), (Names{"local", "efa", "udp"}));
+}
+
+TEST(Choice, local_is_common_on_one_host_only) {
+  const Names all{"local", "tcp"};
+  EXPECT_EQ(common_providers(all, all), all);
+  EXPECT_EQ(common_providers(all, all, false), Names{"tcp"});
+  EXPECT_EQ(common_providers({"local"}, all, false), Names{});
 }
 
 TEST(Choice, a_name_is_taken_with_and_without_its_family) {

@@ -8,6 +8,7 @@
 #include "tool/text.hpp"
 #include "transport/choice.hpp"
 #include "transport/interface.hpp"
+#include "transport/local/local.hpp"
 #include "transport/table.hpp"
 
 namespace grainfabric::tool {
@@ -38,7 +39,8 @@ Conversation::Conversation(EventLoop& loop, GObjectPtr<GSocketConnection> connec
                            })),
       line_(loop, std::move(connection), *this) {
   line_.send(Hello{kBenchVersion, software(),
-                   transport::offers(options_.provider, transport::Table::shared().providers())});
+                   transport::offers(options_.provider, transport::Table::shared().providers()),
+                   transport::local::same_host_hint({})});
   expect("HELLO", protocol::kHandshakeStep);
 }
 

@@ -36,6 +36,7 @@ GlibPtr<GVariant> Hello::encode() const {
       .add("version", version)
       .add("software", software)
       .add("offers", offers)
+      .add("host-hint", host_hint)
       .finish();
 }
 
@@ -51,6 +52,7 @@ Hello Hello::decode(GVariant* fields) {
   }
   hello.software = reader.text("software");
   hello.offers = reader.texts("offers");
+  hello.host_hint = reader.text("host-hint", "");
   return hello;
 }
 

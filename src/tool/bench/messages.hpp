@@ -55,6 +55,7 @@ struct Hello {
   std::uint64_t version = kBenchVersion;
   std::string software;
   std::vector<std::string> offers;  ///< Providers, best first.
+  std::string host_hint;            ///< transport::local::same_host_hint().
   [[nodiscard]] GlibPtr<GVariant> encode() const;
   static Hello decode(GVariant* fields);
 };

@@ -11,6 +11,7 @@
 #include "tool/text.hpp"
 #include "transport/choice.hpp"
 #include "transport/interface.hpp"
+#include "transport/local/local.hpp"
 #include "transport/table.hpp"
 
 namespace grainfabric::tool {
@@ -82,8 +83,9 @@ std::unique_ptr<transport::Domain> Server::admit(Session& session, const Hello& 
           ? session.local_address()
           : transport::local_address_of(options_.interface, session.local_address());
   const auto own =
-      transport::offers(options_.provider, table.providers(), transport::mtu_of(local));
-  const auto common = transport::common_providers(own, hello.offers);
+      transport::offers(options_.provider, table.providers(), transport::facts_of(local));
+  const bool one_host = hello.host_hint == transport::local::same_host_hint({});
+  const auto common = transport::common_providers(own, hello.offers, one_host);
   welcome.reason = "first of the server's [" + transport::join_names(own) +
                    "] that the client offers [" + transport::join_names(hello.offers) + "]";
   if (common.empty()) {

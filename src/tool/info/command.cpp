@@ -48,7 +48,9 @@ std::vector<Tried> devices_of(const Transport& transport, const std::string& pro
 
 /// What `auto` takes on an interface with this MTU, best first.
 std::vector<std::string> automatic(std::size_t mtu = 1500) {
-  return transport::offers("auto", Table::shared().providers(), mtu);
+  transport::PathFacts path = transport::facts_of("lo");
+  path.mtu = mtu;
+  return transport::offers("auto", Table::shared().providers(), path);
 }
 
 /// A capability: its name in JSON, its column, and its value.
