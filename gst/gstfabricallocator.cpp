@@ -90,8 +90,9 @@ void gst_fabric_allocator_place_copies(GstFabricAllocator* allocator,
   allocator->place_copy = std::move(place);
 }
 
-const grainfabric::Region* gst_fabric_allocator_region(GstFabricAllocator* allocator) {
-  return allocator->region.get();
+const std::shared_ptr<grainfabric::Region>& gst_fabric_allocator_region(
+    GstFabricAllocator* allocator) {
+  return allocator->region;
 }
 
 std::shared_ptr<grainfabric::Region> gst_fabric_memory_region(GstMemory* memory) {

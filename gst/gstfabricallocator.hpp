@@ -35,7 +35,8 @@ void gst_fabric_allocator_place_copies(GstFabricAllocator* allocator,
                                        std::function<GstMemory*(gsize size)> place);
 
 /// The region of this allocator's memories.
-const grainfabric::Region* gst_fabric_allocator_region(GstFabricAllocator* allocator);
+const std::shared_ptr<grainfabric::Region>& gst_fabric_allocator_region(
+    GstFabricAllocator* allocator);
 
 /// The region that `memory` lies in, or null if it is no memory of these allocators.
 std::shared_ptr<grainfabric::Region> gst_fabric_memory_region(GstMemory* memory);

@@ -22,8 +22,7 @@ struct RingMemories::Slots {
   };
 
   std::shared_ptr<IncomingRing> ring;
-  std::vector<ObjectPtr<GstFabricAllocator>>
-      allocators;  // streaming thread; the last used in front
+  std::vector<ObjectPtr<GstFabricAllocator>> allocators;  // streaming thread; last used in front
   std::mutex mutex;
   std::vector<Slot> slots;
   bool ended = false;  // memories are freed rather than kept
@@ -67,8 +66,12 @@ gboolean RingMemories::Slots::dispose(GstMiniObject* memory) {
 
 /// The ring's region, or those that an initiator shares.
 GstFabricAllocator* RingMemories::Slots::allocator_of(const std::shared_ptr<Region>& region) {
+  // What only its allocator holds is shared no more: the session would hold it, too.
+  std::erase_if(allocators, [](const auto& one) {
+    return gst_fabric_allocator_region(one.get()).use_count() == 1;
+  });
   auto found = std::find_if(allocators.begin(), allocators.end(), [&](const auto& one) {
-    return gst_fabric_allocator_region(one.get()) == region.get();
+    return gst_fabric_allocator_region(one.get()) == region;
   });
   if (found == allocators.end()) {
     if (allocators.size() == kMostAllocators) allocators.pop_back();

@@ -106,7 +106,6 @@ class OutgoingLane final : private transport::EndpointEvents {
   void on_closed(const Error& reason) override;
   void on_written(std::uint16_t slot);
   void write(QueuedGrain grain);
-  void write_lent(QueuedGrain grain);
   void write_waiting();
   std::optional<std::uint32_t> share(const std::shared_ptr<Region>& region);
 

@@ -131,6 +131,7 @@ TEST_F(HostileData, no_field_of_a_header_leads_out_of_the_slot) {
       [](GrainHeader& h) { h.sequence = 0; },
       [](GrainHeader& h) { h.payload_size = 10'001; },
       [](GrainHeader& h) { h.payload_size = UINT64_MAX; },
+      [](GrainHeader& h) { h.shared = 1; },  // nothing was shared
       [](GrainHeader& h) { h.metadata_size = kMaxHeaderMetadata + 1; },
       [](GrainHeader& h) { h.metadata_size = UINT32_MAX; },
       [](GrainHeader& h) { h.metadata_place = 7; },

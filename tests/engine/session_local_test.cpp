@@ -136,6 +136,17 @@ TEST(SessionLocal, sides_that_share_no_directory_take_the_next_and_say_why) {
       << sender->stats().provider_reason;
 }
 
+TEST(SessionLocal, who_asks_for_nothing_else_hears_why_not) {
+  TargetOptions options = local();
+  options.transport_options["local"]["socket-directory"] = ::testing::TempDir();
+  Receiver receiver(options);
+  Sender sender(to(receiver, "local"));
+  sender->start();
+  ASSERT_TRUE(sender.heard.wait_for_failure());
+  const std::string reason = sender.heard.failures().front().what();
+  EXPECT_NE(reason.find("not local: the two are on different hosts"), std::string::npos) << reason;
+}
+
 TEST(SessionLocal, a_directory_that_both_share_serves_and_is_left_as_it_was) {
   const std::filesystem::path folder =
       std::filesystem::path(::testing::TempDir()) / ("grainfabric-" + std::to_string(::getpid()));

@@ -76,7 +76,7 @@ class LocalEndpoint final : public Endpoint {
 
   // Finding each other.
   bool welcome_strangers();
-  bool admit(const UniqueFd& stranger);
+  bool admit(UniqueFd& stranger);
   bool greet();
 
   // Connected.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -97,7 +96,7 @@ bool LocalEndpoint::welcome_strangers() {
 }
 
 /// Whether it has said something: then it is the peer, whose socket is taken, or to be forgotten.
-bool LocalEndpoint::admit(const UniqueFd& stranger) {
+bool LocalEndpoint::admit(UniqueFd& stranger) {
   Hello hello;
   const Hello expected;
   auto packet = receive_packet(stranger.get(), std::as_writable_bytes(std::span(&hello, 1)));
@@ -110,7 +109,7 @@ bool LocalEndpoint::admit(const UniqueFd& stranger) {
     try {
       open_queues(QueueMemory::open(std::move(packet->file)), 1);
       constexpr std::byte kWelcome{1};
-      socket_ = UniqueFd(::fcntl(stranger.get(), F_DUPFD_CLOEXEC, 0));
+      socket_ = std::move(stranger);
       static_cast<void>(send_packet(socket_.get(), {&kWelcome, 1}));
       return true;
     } catch (const Error& error) {
