@@ -19,10 +19,13 @@ namespace {
 gpointer map_memory(GstMemory* memory, gsize, GstMapFlags flags) {
   GstFabricAllocator* self = GST_FABRIC_ALLOCATOR(memory->allocator);
   if ((flags & GST_MAP_WRITE) != 0 && !self->writable) return nullptr;
+  self->region->begin_reading();
   return self->region->data();
 }
 
-void unmap_memory(GstMemory*) {}
+void unmap_memory(GstMemory* memory) {
+  GST_FABRIC_ALLOCATOR(memory->allocator)->region->end_reading();
+}
 
 /// Copies are made where somebody else still holds the memory: by a decoder whose reference
 /// picture it is, by gst_buffer_make_writable(), by gst_buffer_copy_deep().
@@ -35,8 +38,10 @@ GstMemory* copy_memory(GstMemory* memory, gssize offset, gssize size) {
       inside && self->place_copy ? self->place_copy(static_cast<gsize>(wanted)) : nullptr;
   if (copy == nullptr) return self->copy_to_system(memory, offset, size);
   const GstFabricAllocator* place = GST_FABRIC_ALLOCATOR(copy->allocator);
+  self->region->begin_reading();
   std::memcpy(place->region->data() + copy->offset,
               self->region->data() + memory->offset + static_cast<gsize>(offset), copy->size);
+  self->region->end_reading();
   return copy;
 }
 

@@ -23,7 +23,8 @@ namespace {
 
 /// Where the memories of one configuration of a pool lie.
 struct Slots {
-  Slots(gsize capacity, guint batch) : arena(capacity, batch), most_copies(2 * batch) {}
+  Slots(gsize capacity, guint batch, const grainfabric::Placement& placement)
+      : arena(capacity, batch, placement), most_copies(2 * batch) {}
   SlotArena arena;
   /// Copies of slots are slots too, so that they are sent from where they are; but no more at a
   /// time than a ring and a queue before it hold: the arena does not grow with who hoards them.
@@ -33,6 +34,7 @@ struct Slots {
 
 struct PoolState {
   guint batch = 1;
+  grainfabric::Placement placement;
   guint size = 0;
   bool add_video_meta = false;
   GstVideoInfo info{};
@@ -133,7 +135,7 @@ static gboolean gst_fabric_pool_set_config(GstBufferPool* pool, GstStructure* co
   }
   gst_buffer_pool_config_set_params(config, caps, size, least, most);
   state.size = size;
-  state.slots = std::make_shared<Slots>(size, state.batch);
+  state.slots = std::make_shared<Slots>(size, state.batch, state.placement);
   return GST_BUFFER_POOL_CLASS(gst_fabric_pool_parent_class)->set_config(pool, config);
 }
 
@@ -190,8 +192,9 @@ static void gst_fabric_pool_init(GstFabricPool* self) {
   new (&self->state) PoolState;
 }
 
-GstBufferPool* gst_fabric_pool_new(guint batch) {
+GstBufferPool* gst_fabric_pool_new(guint batch, const grainfabric::Placement& placement) {
   auto* pool = GST_FABRIC_POOL(gst_object_ref_sink(g_object_new(GST_TYPE_FABRIC_POOL, nullptr)));
   pool->state.batch = batch;
+  pool->state.placement = placement;
   return GST_BUFFER_POOL(pool);
 }

@@ -3,6 +3,8 @@
 
 #include <gst/gst.h>
 
+#include "memory/region.hpp"
+
 G_BEGIN_DECLS
 
 #define GST_TYPE_FABRIC_POOL (gst_fabric_pool_get_type())
@@ -14,4 +16,4 @@ G_END_DECLS
 /// from where it lies. Understands GstVideoMeta and video alignment. `batch` slots are mapped at a
 /// time; the pool grows with what upstream keeps. A copy of a slot is
 /// another slot, as long as there are not too many of them.
-GstBufferPool* gst_fabric_pool_new(guint batch);
+GstBufferPool* gst_fabric_pool_new(guint batch, const grainfabric::Placement& placement);

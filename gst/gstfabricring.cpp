@@ -28,6 +28,7 @@ struct RingMemories::Slots {
   bool ended = false;  // memories are freed rather than kept
 
   GstFabricAllocator* allocator_of(const std::shared_ptr<Region>& region);
+  void forget_gone();
   static gboolean dispose(GstMiniObject* memory);
 };
 
@@ -42,6 +43,11 @@ namespace {
 /// Regions of an initiator's that are kept in mind: each has several pictures of a pool, or one
 /// staged buffer.
 constexpr std::size_t kMostAllocators = 32;
+
+/// What only its allocator holds is shared no more: the session would hold it, too.
+bool is_gone(GstFabricAllocator* allocator) {
+  return gst_fabric_allocator_region(allocator).use_count() == 1;
+}
 
 GQuark binding_quark() {
   static const GQuark quark = g_quark_from_static_string("fabric-ring-slot");
@@ -66,10 +72,10 @@ gboolean RingMemories::Slots::dispose(GstMiniObject* memory) {
 
 /// The ring's region, or those that an initiator shares.
 GstFabricAllocator* RingMemories::Slots::allocator_of(const std::shared_ptr<Region>& region) {
-  // What only its allocator holds is shared no more: the session would hold it, too.
-  std::erase_if(allocators, [](const auto& one) {
-    return gst_fabric_allocator_region(one.get()).use_count() == 1;
-  });
+  if (std::any_of(allocators.begin(), allocators.end(),
+                  [](const auto& one) { return is_gone(one.get()); })) {
+    forget_gone();
+  }
   auto found = std::find_if(allocators.begin(), allocators.end(), [&](const auto& one) {
     return gst_fabric_allocator_region(one.get()) == region;
   });
@@ -80,6 +86,20 @@ GstFabricAllocator* RingMemories::Slots::allocator_of(const std::shared_ptr<Regi
   }
   std::rotate(allocators.begin(), found, found + 1);
   return allocators.front().get();
+}
+
+/// Or slots that no grain comes to any more would keep memory that its owner has freed.
+void RingMemories::Slots::forget_gone() {
+  std::vector<MemoryPtr> idle;  // unreferenced without the lock, which their dispose function takes
+  {
+    const std::lock_guard lock(mutex);
+    for (Slot& slot : slots) {
+      if (slot.idle == nullptr || !is_gone(GST_FABRIC_ALLOCATOR(slot.idle->allocator))) continue;
+      GST_MINI_OBJECT_CAST(slot.idle)->dispose = nullptr;
+      idle.emplace_back(std::exchange(slot.idle, nullptr));
+    }
+  }
+  std::erase_if(allocators, [](const auto& one) { return is_gone(one.get()); });
 }
 
 RingMemories::RingMemories(std::shared_ptr<IncomingRing> ring) : slots_(std::make_shared<Slots>()) {

@@ -8,6 +8,7 @@
 #define GST_CAT_DEFAULT gst_fabric_debug
 
 using grainfabric::ErrorCode;
+using grainfabric::Pages;
 using grainfabric::PeerChange;
 using grainfabric::Polling;
 using grainfabric::Stats;
@@ -117,6 +118,19 @@ void install_shared_properties(GObjectClass* klass, const char* host_property,
       g_param_spec_enum("polling", "Polling", "How to wait for the transport",
                         GST_TYPE_FABRIC_POLLING, static_cast<gint>(defaults.polling), kReady));
   g_object_class_install_property(
+      klass, kPropertyCpus,
+      g_param_spec_string("cpus", "CPUs",
+                          "CPUs that the engine's thread may run on, like \"2\" or \"0-3,8\"; "
+                          "empty: any. Elements of one process with the same share one thread",
+                          nullptr, kReady));
+  g_object_class_install_property(
+      klass, kPropertyHugePages,
+      g_param_spec_boolean("huge-pages", "Huge pages",
+                           listens ? "Make the ring of huge pages, all of it at once (Linux 6.1)"
+                                   : "Make the pool that is offered upstream of huge pages, all of "
+                                     "it at once (Linux 6.1)",
+                           FALSE, kReady));
+  g_object_class_install_property(
       klass, kPropertyTransportOptions,
       g_param_spec_boxed("transport-options", "Transport options",
                          "Options of one transport, which names the structure: "
@@ -152,6 +166,12 @@ bool set_shared_property(Settings& settings, guint id, const GValue* value) {
     case kPropertyPolling:
       settings.polling = static_cast<Polling>(g_value_get_enum(value));
       return true;
+    case kPropertyCpus:
+      settings.cpus = string_of(value);
+      return true;
+    case kPropertyHugePages:
+      settings.pages = g_value_get_boolean(value) != FALSE ? Pages::huge : Pages::any;
+      return true;
     case kPropertyTransportOptions:
       settings.transport_options = copy_of(gst_value_get_structure(value));
       return true;
@@ -179,6 +199,12 @@ bool get_shared_property(const Settings& settings, guint id, GValue* value) {
       return true;
     case kPropertyPolling:
       g_value_set_enum(value, static_cast<gint>(settings.polling));
+      return true;
+    case kPropertyCpus:
+      g_value_set_string(value, settings.cpus.empty() ? nullptr : settings.cpus.c_str());
+      return true;
+    case kPropertyHugePages:
+      g_value_set_boolean(value, settings.pages == Pages::huge);
       return true;
     case kPropertyTransportOptions:
       gst_value_set_structure(value, settings.transport_options.get());
@@ -253,7 +279,7 @@ void check_uri(const Settings& settings) {
                            "Example: fabric://receiver.example:20886?provider=tcp");
 }
 
-std::string get_uri(const Settings& settings, guint default_slots) {
+std::string get_uri(const Settings& settings, guint default_slots, guint slices) {
   const MiniObjectPtr<GstUri> uri(gst_uri_new("fabric", nullptr, settings.host.c_str(),
                                               settings.port, nullptr, nullptr, nullptr));
   if (settings.provider != "auto") {
@@ -264,6 +290,9 @@ std::string get_uri(const Settings& settings, guint default_slots) {
   }
   if (settings.slots != default_slots) {
     gst_uri_set_query_value(uri.get(), "slots", std::to_string(settings.slots).c_str());
+  }
+  if (slices != 1) {
+    gst_uri_set_query_value(uri.get(), "slices", std::to_string(slices).c_str());
   }
   const StringPtr text(gst_uri_to_string(uri.get()));
   return text.get();
@@ -301,7 +330,8 @@ GstStructure* stats_structure(const Stats& stats, guint64 bytes_copied_by_elemen
         G_TYPE_UINT64, stats.slots, "epoch", G_TYPE_UINT64, stats.epoch, "latency-p50",
         G_TYPE_UINT64, stats.latency_p50, "latency-p99", G_TYPE_UINT64, stats.latency_p99,
         "provider", G_TYPE_STRING, stats.provider.c_str(), "provider-reason", G_TYPE_STRING,
-        stats.provider_reason.c_str(), nullptr);
+        stats.provider_reason.c_str(), "interface", G_TYPE_STRING, stats.interface.c_str(),
+        nullptr);
   };
   GstStructure* structure = fields("application/x-fabric-stats");
   fabric::Value peers;

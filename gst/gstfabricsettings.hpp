@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/event_loop.hpp"
+#include "memory/region.hpp"
 #include "session/stats.hpp"
 #include "transport/options.hpp"
 
@@ -27,6 +28,8 @@ struct Settings {
   std::string interface;
   guint slots;
   grainfabric::Polling polling = grainfabric::Polling::event;
+  std::string cpus;                                       ///< Of the engine's thread.
+  grainfabric::Pages pages = grainfabric::Pages::any;     ///< Of the pool or the ring.
   std::shared_ptr<const GstStructure> transport_options;  ///< Named after their provider, or null.
   /// Why the `uri` property could not be taken: a property cannot refuse, starting can.
   std::string uri_problem;
@@ -41,6 +44,8 @@ enum SharedProperty : guint {
   kPropertyInterface,
   kPropertySlots,
   kPropertyPolling,
+  kPropertyCpus,
+  kPropertyHugePages,
   kPropertyTransportOptions,
   kPropertyStats,
   kFirstOwnProperty,
@@ -62,7 +67,8 @@ bool set_uri(GstElement* element, Settings& settings, const gchar* uri, GError**
 void set_uri_property(GstElement* element, Settings& settings, const gchar* uri);
 /// Throws Error(invalid_argument) with that problem, if there is one.
 void check_uri(const Settings& settings);
-std::string get_uri(const Settings& settings, guint default_slots);
+/// `slices` is fabricsink's.
+std::string get_uri(const Settings& settings, guint default_slots, guint slices = 1);
 
 /// Settings::transport_options as the engine takes them. Throws Error(invalid_argument) for a value
 /// that has no text.

@@ -9,6 +9,16 @@
  * writes each buffer by RMA into a slot of the target's ring; caps, events, timestamps, flags and
  * metas travel along. Either side may start first, and either may go away and come back.
  *
+ * ## Whose memory is copied
+ * Buffers of the pool that is offered upstream, and those of a fabricsrc on this host, are sent
+ * from where they are. Within one host (`local`) so are those that another element made of a
+ * descriptor which can be handed on: a dmabuf, or a memfd that cannot be cut while somebody has it
+ * mapped. Where a memfd allows seals and lacks that one, it is set (`F_SEAL_SHRINK`); whoever wants
+ * to cut such a file later has to make another. RDMA devices (`verbs`) read such a memfd, too, once
+ * it has been seen twice; not a dmabuf. With `register-memory` they read system memory, too. All
+ * other memory is copied once there, and no transport else needs that. `grains-foreign` in `stats`
+ * counts the buffers that were not of the pool, `bytes-copied` what was copied.
+ *
  * ## Example launch lines
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! video/x-raw,format=v210,width=1920,height=1080 ! \
@@ -16,31 +26,42 @@
  * gst-launch-1.0 audiotestsrc is-live=true ! audio/x-raw,format=S24LE,channels=8 ! \
  *     fabricsink uri="fabric://[::1]:20887?provider=tcp"
  * ]| Sends video and audio, each to a fabricsrc of its own.
+ *
+ * With sync=true the thread that pushes into it is given exact timers (PR_SET_TIMERSLACK), which it
+ * keeps: pictures leave when they are due, not up to 50 us later.
+ *
+ * With `slices=N` a target of the engine (TargetOptions::report_slices) hears of a picture's first
+ * lines while the last are being sent. A fabricsrc pushes whole buffers all the same.
  */
 
 #include "gstfabricsink.hpp"
 
 #include <gst/video/video.h>
+#include <sys/prctl.h>
 
 #include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "gstfabricallocator.hpp"
 #include "gstfabricevent.hpp"
+#include "gstfabricforeign.hpp"
 #include "gstfabricmeta.hpp"
 #include "gstfabricpool.hpp"
 #include "gstfabricsettings.hpp"
 #include "gstptr.hpp"
 #include "gsttaioffset.hpp"
 #include "session/initiator.hpp"
+#include "transport/interface.hpp"
 
 #define GST_CAT_DEFAULT gst_fabric_debug
 
+using grainfabric::EventLoop;
 using grainfabric::Initiator;
 using grainfabric::PayloadPart;
 
@@ -68,6 +89,8 @@ enum Property : guint {
   kWaitForConnection,
   kAutoReconnect,
   kConnectTimeout,
+  kSlices,
+  kRegisterMemory,
 };
 
 /// Keeps a buffer and its mappings until the engine has let go of it.
@@ -85,6 +108,16 @@ struct SentBuffer {
   static void release(void* self) { delete static_cast<SentBuffer*>(self); }
 };
 
+/// What is mapped, by the address that it has in its region if it is in one.
+PayloadPart part_of(const GstMapInfo& map, bool register_memory) {
+  const std::span bytes(reinterpret_cast<const std::byte*>(map.data), map.size);
+  if (auto region = gst_fabric_memory_region(map.memory)) return {bytes, std::move(region)};
+  if (auto view = gst_fabric_foreign_region(map.memory, map)) {
+    return {view->bytes().subspan(map.memory->offset, map.size), view};
+  }
+  return {bytes, register_memory ? gst_fabric_system_region(map.memory, map) : nullptr};
+}
+
 /// What belongs to an element between start and stop, beside its settings.
 struct Sink final : grainfabric::InitiatorEvents {
   explicit Sink(GstFabricSink* owner) : element(owner) {}
@@ -95,6 +128,8 @@ struct Sink final : grainfabric::InitiatorEvents {
   // Changeable while streaming.
   std::atomic<GstFabricSinkLeaky> leaky = GST_FABRIC_SINK_LEAKY_NONE;
   std::atomic<bool> wait_for_connection = true;
+  std::atomic<guint> slices = 1;
+  std::atomic<bool> register_memory = false;
   bool auto_reconnect = true;
   guint connect_timeout = 0;
 
@@ -104,10 +139,18 @@ struct Sink final : grainfabric::InitiatorEvents {
   std::vector<std::byte> metadata;   // streaming thread, reused
   std::vector<PayloadPart> payload;  // streaming thread, reused
   bool discont = false;              // streaming thread: something was dropped
+  gsize line = 1;                    // streaming thread: bytes of a line, as the caps have it
 
   std::shared_ptr<Initiator> engine() {
     const std::lock_guard lock(mutex);
     return initiator;
+  }
+  /// What the stream goes out by, as far as that is known yet.
+  std::string device() {
+    const std::shared_ptr<Initiator> now = engine();
+    if (std::string used = now ? now->stats().interface : std::string(); !used.empty()) return used;
+    const std::string holder = grainfabric::transport::interface_of(settings.interface);
+    return holder.empty() ? settings.interface : holder;
   }
   Initiator::PushPolicy policy() const {
     return {leaky == GST_FABRIC_SINK_LEAKY_NONE, wait_for_connection};
@@ -172,7 +215,7 @@ static gboolean gst_fabric_sink_start(GstBaseSink* base) {
   try {
     fabric::check_uri(settings);
     options.transport_options = fabric::transport_options(settings);
-    auto initiator = std::make_shared<Initiator>(options, sink);
+    auto initiator = std::make_shared<Initiator>(options, sink, EventLoop::shared(settings.cpus));
     initiator->start();
     const std::lock_guard lock(sink.mutex);
     sink.initiator = std::move(initiator);
@@ -181,6 +224,7 @@ static gboolean gst_fabric_sink_start(GstBaseSink* base) {
     return FALSE;
   }
   sink.discont = false;
+  sink.line = 1;
   sink.tai.reset();
   return TRUE;
 }
@@ -227,7 +271,8 @@ static gboolean gst_fabric_sink_propose_allocation(GstBaseSink* base, GstQuery* 
   if (caps == nullptr || !gst_video_info_from_caps(&info, caps)) return TRUE;
   const auto size = static_cast<guint>(GST_VIDEO_INFO_SIZE(&info));
   if (need_pool && size > 0) {
-    const fabric::BufferPoolPtr pool(gst_fabric_pool_new(sink.settings.slots));
+    const grainfabric::Placement placement{sink.settings.pages, sink.device()};
+    const fabric::BufferPoolPtr pool(gst_fabric_pool_new(sink.settings.slots, placement));
     GstStructure* config = gst_buffer_pool_get_config(pool.get());
     gst_buffer_pool_config_set_params(config, caps, size, 0, 0);
     if (!gst_buffer_pool_set_config(pool.get(), config)) return FALSE;
@@ -249,6 +294,30 @@ static guint64 tai_of(GstBaseSink* base, Sink& sink, GstClockTime pts) {
   return gst_element_get_base_time(GST_ELEMENT_CAST(base)) + running + static_cast<guint64>(offset);
 }
 
+/// Bytes of a line of such pictures; 1 where a picture has no lines one after the other.
+static gsize line_of(const GstVideoInfo& info) {
+  const gint stride = GST_VIDEO_INFO_PLANE_STRIDE(&info, 0);
+  return GST_VIDEO_FORMAT_INFO_IS_TILED(info.finfo) || stride <= 0 ? 1 : static_cast<gsize>(stride);
+}
+
+/// What slices of this buffer are made of: whole lines, of the first plane where there are several.
+static gsize slice_unit_of(const Sink& sink, GstBuffer* buffer) {
+  const GstVideoMeta* meta = gst_buffer_get_video_meta(buffer);
+  const bool padded = meta != nullptr && sink.line > 1 && meta->stride[0] > 0;
+  return padded ? static_cast<gsize>(meta->stride[0]) : sink.line;
+}
+
+/// Before the wait for the clock. The kernel lets a thread sleep 50 us longer than it asked for, in
+/// case something else wakes the core by then (PR_SET_TIMERSLACK): a third of the latency at 60
+/// pictures a second within one host.
+static GstFlowReturn gst_fabric_sink_prepare(GstBaseSink* base, GstBuffer*) {
+  static thread_local bool wakes_in_time = false;
+  if (!wakes_in_time && gst_base_sink_get_sync(base)) {
+    wakes_in_time = ::prctl(PR_SET_TIMERSLACK, 1UL) == 0;
+  }
+  return GST_FLOW_OK;
+}
+
 static GstFlowReturn gst_fabric_sink_render(GstBaseSink* base, GstBuffer* buffer) {
   Sink& sink = *GST_FABRIC_SINK(base)->sink;
   const auto initiator = sink.engine();
@@ -267,8 +336,7 @@ static GstFlowReturn gst_fabric_sink_render(GstBaseSink* base, GstBuffer* buffer
       return GST_FLOW_ERROR;
     }
     sent->maps.push_back(map);
-    sink.payload.push_back({{reinterpret_cast<const std::byte*>(map.data), map.size},
-                            gst_fabric_memory_region(memory)});
+    sink.payload.push_back(part_of(map, sink.register_memory));
   }
   sink.metadata.clear();
   fabric_meta_serialize(buffer, sink.metadata);
@@ -285,6 +353,8 @@ static GstFlowReturn gst_fabric_sink_render(GstBaseSink* base, GstBuffer* buffer
   grain.metadata = sink.metadata;
   grain.payload = sink.payload;
   grain.release = {SentBuffer::release, sent.get()};
+  grain.slices = sink.slices;
+  if (grain.slices > 1) grain.slice_unit = slice_unit_of(sink, buffer);
 
   for (;;) {
     switch (initiator->push(grain, sink.policy())) {
@@ -317,7 +387,9 @@ static gboolean gst_fabric_sink_event(GstBaseSink* base, GstEvent* event) {
       GstCaps* caps = nullptr;
       gst_event_parse_caps(event, &caps);
       GstVideoInfo info;
-      if (gst_video_info_from_caps(&info, caps)) initiator->reserve(GST_VIDEO_INFO_SIZE(&info));
+      const bool video = gst_video_info_from_caps(&info, caps);
+      if (video) initiator->reserve(GST_VIDEO_INFO_SIZE(&info));
+      sink.line = video ? line_of(info) : 1;
     }
     if (const auto stream_event = fabric_event_to_stream(event)) {
       initiator->push_event(*stream_event, sink.policy());
@@ -360,6 +432,12 @@ static void gst_fabric_sink_set_property(GObject* object, guint id, const GValue
       case kConnectTimeout:
         sink.connect_timeout = g_value_get_uint(value);
         break;
+      case kSlices:
+        sink.slices = g_value_get_uint(value);
+        break;
+      case kRegisterMemory:
+        sink.register_memory = g_value_get_boolean(value);
+        break;
       default:
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
         break;
@@ -379,7 +457,7 @@ static void gst_fabric_sink_get_property(GObject* object, guint id, GValue* valu
   }
   GST_OBJECT_LOCK(object);
   if (id == fabric::kPropertyUri) {
-    g_value_set_string(value, fabric::get_uri(sink.settings, kDefaultSlots).c_str());
+    g_value_set_string(value, fabric::get_uri(sink.settings, kDefaultSlots, sink.slices).c_str());
   } else if (!fabric::get_shared_property(sink.settings, id, value)) {
     switch (id) {
       case kLeaky:
@@ -393,6 +471,12 @@ static void gst_fabric_sink_get_property(GObject* object, guint id, GValue* valu
         break;
       case kConnectTimeout:
         g_value_set_uint(value, sink.connect_timeout);
+        break;
+      case kSlices:
+        g_value_set_uint(value, sink.slices);
+        break;
+      case kRegisterMemory:
+        g_value_set_boolean(value, sink.register_memory);
         break;
       default:
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
@@ -431,6 +515,20 @@ static void gst_fabric_sink_class_init(GstFabricSinkClass* klass) {
                            "Without a target: hold the stream until there is one (true), or drop "
                            "and count (false)",
                            TRUE, flags));
+  g_object_class_install_property(
+      object_class, kSlices,
+      g_param_spec_uint("slices", "Slices",
+                        "Send each buffer in so many slices of whole lines, of which the target "
+                        "is told one by one, so that it can begin with the first while the last "
+                        "is being sent; fewer where there are not as many lines",
+                        1, grainfabric::kMaxSlices, 1, flags));
+  g_object_class_install_property(
+      object_class, kRegisterMemory,
+      g_param_spec_boolean("register-memory", "Register memory",
+                           "Have RDMA devices read upstream's system memory where it is, from the "
+                           "second time that it comes, rather than copy it: where its owner keeps "
+                           "the same pages beneath it as long as it lives",
+                           FALSE, flags));
   const auto ready = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
                                               GST_PARAM_MUTABLE_READY);
   g_object_class_install_property(
@@ -461,6 +559,7 @@ static void gst_fabric_sink_class_init(GstFabricSinkClass* klass) {
   base_class->unlock = gst_fabric_sink_unlock;
   base_class->unlock_stop = gst_fabric_sink_unlock_stop;
   base_class->propose_allocation = gst_fabric_sink_propose_allocation;
+  base_class->prepare = gst_fabric_sink_prepare;
   base_class->render = gst_fabric_sink_render;
   base_class->event = gst_fabric_sink_event;
 }

@@ -9,6 +9,7 @@
 #include "gstfabricsrc_source.hpp"
 
 using fabric::Source;
+using grainfabric::EventLoop;
 using grainfabric::Target;
 
 gboolean gst_fabric_src_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode,
@@ -43,12 +44,13 @@ static bool gst_fabric_src_open(GstFabricSrc* self) {
   options.interface = source.settings.interface;
   options.slots = source.settings.slots;
   options.polling = source.settings.polling;
+  options.pages = source.settings.pages;
   const fabric::Settings settings = source.settings;
   GST_OBJECT_UNLOCK(self);
   try {
     fabric::check_uri(settings);
     options.transport_options = fabric::transport_options(settings);
-    auto target = std::make_shared<Target>(options, source);
+    auto target = std::make_shared<Target>(options, source, EventLoop::shared(settings.cpus));
     target->start();
     const std::lock_guard lock(source.mutex);
     source.target = std::move(target);

@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(
   g++ libfabric-dev libglib2.0-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-  libibverbs-dev libjson-glib-dev librdmacm-dev meson ninja-build pkg-config
+  libhwloc-dev libibverbs-dev libjson-glib-dev librdmacm-dev meson ninja-build pkg-config
 )
 # mp4 and png; the H.264 and AAC decoders; gst-launch-1.0; the footage of the demo.
 demo=(

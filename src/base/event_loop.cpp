@@ -1,217 +1,237 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/event_loop.hpp"
 
-#include <glib-unix.h>
-#include <glib.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 
 #include <cerrno>
-#include <deque>
-#include <exception>
 #include <future>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "base/cpus.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "base/glib_sources.hpp"
+#include "base/watch_set.hpp"
 
 namespace grainfabric {
 namespace {
 
-using Microseconds = gint64;  // g_source_get_time, g_get_monotonic_time
-
-/// Polling::adaptive spins this long after the last activity: a few times the 20 to 50 us that one
-/// sleep and wake costs, so that back-to-back grains never sleep.
-constexpr Microseconds kAdaptiveSpin = 200;
-/// A Pollable without descriptors is polled like this: without pause while it is active, then …
-constexpr Microseconds kUnpollableSpin = 100;
-/// … at this interval, short beside a 60 fps frame (it costs about 2 % of a core), …
-constexpr Microseconds kUnpollablePause = 250;
-/// … and once it has been idle this long, at the longer one.
-constexpr Microseconds kUnpollableIdleAfter = 1'000'000;
-constexpr Microseconds kUnpollableIdlePause = 4'000;
-
-/// GSource that drives one Pollable. GLib allocates it, so it is created in place.
-struct WatchSource {
-  GSource base;
-  Pollable* pollable;
-  Polling polling;
-  Microseconds last_activity;
-  std::vector<std::pair<int, gpointer>>* polled;  // descriptor and GLib's tag for it
-  UniqueFd* pause_timer;                          // for Pollables without descriptors
-
-  static WatchSource* of(GSource* source) { return reinterpret_cast<WatchSource*>(source); }
-
-  void follow(const std::vector<int>& fds) {
-    bool same = fds.size() == polled->size();
-    for (std::size_t i = 0; same && i < fds.size(); ++i) same = fds[i] == (*polled)[i].first;
-    if (same) return;
-    for (const auto& [fd, tag] : *polled) g_source_remove_unix_fd(&base, tag);
-    polled->clear();
-    for (const int fd : fds) polled->emplace_back(fd, g_source_add_unix_fd(&base, fd, G_IO_IN));
-  }
-
-  /// Sleeps on a timer of its own: GLib's time-outs are whole milliseconds.
-  void pause(Microseconds idle) {
-    const Microseconds pause =
-        idle < kUnpollableIdleAfter ? kUnpollablePause : kUnpollableIdlePause;
-    itimerspec when{};
-    when.it_value.tv_nsec = pause * 1000;
-    ::timerfd_settime(pause_timer->get(), 0, &when, nullptr);
-  }
-
-  static gboolean prepare(GSource* source, gint* timeout) {
-    WatchSource* self = of(source);
-    *timeout = -1;
-    std::vector<int> fds = self->pollable->fds();
-    const bool sleeps = !fds.empty();
-    if (!sleeps) {
-      if (!*self->pause_timer) {
-        *self->pause_timer =
-            UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-      }
-      fds.push_back(self->pause_timer->get());
+/// The tasks that were posted. They have a lock of their own rather than GLib's, so that
+/// ThreadSanitizer sees where threads meet.
+class TaskQueue final : public Pollable {
+ public:
+  /// `ran` is called after tasks of which nobody knows what they used.
+  explicit TaskQueue(std::function<void()> ran)
+      : ran_(std::move(ran)), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    if (!wake_) {
+      throw Error::from_errno(errno, "Cannot create an eventfd",
+                              "Raise the limit on open files (ulimit -n).");
     }
-    self->follow(fds);
-    if (self->polling == Polling::busy) return TRUE;
-    const Microseconds idle = g_get_monotonic_time() - self->last_activity;
-    if (!sleeps) {
-      if (idle < kUnpollableSpin) {
-        ::sched_yield();  // the peer may need this very core to make progress
-        return TRUE;
-      }
-      self->pause(idle);
-      return FALSE;
+  }
+
+  /// Any thread. `is_plain`: what it uses is not known.
+  void post(EventLoop::Task task, bool is_plain) {
+    bool was_empty = false;
+    {
+      const std::lock_guard lock(mutex_);
+      was_empty = tasks_.empty();
+      tasks_.push_back({std::move(task), is_plain});
     }
-    if (self->polling == Polling::adaptive && idle < kAdaptiveSpin) return TRUE;
-    return !self->pollable->arm();
+    if (was_empty) wake();
   }
-
-  static gboolean check(GSource* source) {
-    for (const auto& [fd, tag] : *of(source)->polled) {
-      if (g_source_query_unix_fd(source, tag) != 0) return TRUE;
+  /// Any thread.
+  void wake() const noexcept {
+    const std::uint64_t one = 1;
+    while (::write(wake_.get(), &one, sizeof one) < 0 && errno == EINTR) {
     }
-    return FALSE;
   }
 
-  static gboolean dispatch(GSource* source, GSourceFunc, gpointer) {
-    WatchSource* self = of(source);
-    if (self->pollable->progress()) self->last_activity = g_get_monotonic_time();
-    return G_SOURCE_CONTINUE;
+  void append_fds(std::vector<int>* fds) const override { fds->push_back(wake_.get()); }
+  bool arm() override { return true; }
+  bool progress() override {
+    std::uint64_t count = 0;
+    while (::read(wake_.get(), &count, sizeof count) < 0 && errno == EINTR) {
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      running_.swap(tasks_);
+    }
+    bool any_plain = false;
+    for (Posted& posted : running_) {
+      any_plain = any_plain || posted.is_plain;
+      (*posted.task)();
+      posted.task = nullptr;  // what it captured goes before the next one runs
+    }
+    running_.clear();
+    if (any_plain) ran_();
+    return true;
   }
 
-  static void finalize(GSource* source) {
-    delete of(source)->polled;
-    delete of(source)->pause_timer;
-  }
+ private:
+  struct Posted {
+    EventLoop::Task task;
+    bool is_plain = false;
+  };
 
-  static GSourceFuncs functions;
+  const std::function<void()> ran_;
+  const UniqueFd wake_;
+  std::mutex mutex_;
+  std::vector<Posted> tasks_;
+  std::vector<Posted> running_;  // loop thread only
 };
-
-GSourceFuncs WatchSource::functions = {prepare, check, dispatch, finalize, nullptr, nullptr};
-
-using Task = std::function<void()>;
-
-gboolean run_once(gpointer task) {
-  (*static_cast<Task*>(task))();
-  return G_SOURCE_REMOVE;
-}
-
-gboolean run_again(gpointer task) {
-  (*static_cast<Task*>(task))();
-  return G_SOURCE_CONTINUE;
-}
-
-void delete_task(gpointer task) {
-  delete static_cast<Task*>(task);
-}
 
 }  // namespace
 
-/// Shared by the loop's owner and its thread. The queue of tasks has a lock of its own rather than
-/// GLib's, so that ThreadSanitizer sees where threads meet.
+/// Shared by the loop's owner and its thread.
 struct EventLoop::State {
-  GMainContext* context = g_main_context_new();
-  UniqueFd wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+  WatchSet watches;
+  GlibSources glib{[this] { watches.touch_all(); }};
+  TaskQueue tasks{[this] { watches.touch_all(); }};
   std::thread thread;
   std::thread::id thread_id;
-
-  std::mutex mutex;
-  std::deque<Task> tasks;
   bool stopping = false;  // loop thread only
+  std::mutex turn;        // the loop thread's, except while it sleeps
 
-  State() {
-    if (!wake)
-      throw Error::from_errno(errno, "Cannot create an eventfd",
-                              "Raise the limit on open files (ulimit -n).");
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() { g_main_context_unref(context); }
-
-  void post(Task task) {
-    bool was_empty = false;
-    {
-      const std::lock_guard lock(mutex);
-      was_empty = tasks.empty();
-      tasks.push_back(std::move(task));
-    }
-    if (was_empty) {
-      const std::uint64_t one = 1;
-      while (::write(wake.get(), &one, sizeof one) < 0 && errno == EINTR) {
-      }
-    }
-  }
-
-  void run_tasks() {
-    std::uint64_t count = 0;
-    while (::read(wake.get(), &count, sizeof count) < 0 && errno == EINTR) {
-    }
-    std::deque<Task> batch;
-    {
-      const std::lock_guard lock(mutex);
-      batch.swap(tasks);
-    }
-    for (Task& task : batch) {
-      task();
-      task = nullptr;  // what it captured goes before the next one runs
-    }
-  }
+  static thread_local State* in_turn_of;
 
   static void run(const std::shared_ptr<State>& self) {
     pthread_setname_np(pthread_self(), "grainfabric");
-    g_main_context_push_thread_default(self->context);
-    GSource* wake_source = g_unix_fd_source_new(self->wake.get(), G_IO_IN);
-    g_source_set_callback(wake_source,
-                          G_SOURCE_FUNC((+[](gint, GIOCondition, gpointer state) -> gboolean {
-                            static_cast<State*>(state)->run_tasks();
-                            return G_SOURCE_CONTINUE;
-                          })),
-                          self.get(), nullptr);
-    g_source_attach(wake_source, self->context);
-    while (!self->stopping) g_main_context_iteration(self->context, TRUE);
-    g_source_destroy(wake_source);
-    g_source_unref(wake_source);
-    g_main_context_pop_thread_default(self->context);
+    g_main_context_push_thread_default(self->glib.context());
+    self->turn.lock();
+    in_turn_of = self.get();
+    WatchSet::Watch* const own[] = {self->watches.add(self->tasks, Polling::event),
+                                    self->watches.add(self->glib, Polling::event)};
+    while (!self->stopping) {
+      bool may_sleep = self->watches.arm();
+      if (!may_sleep) {  // what is there already is done without asking the kernel for more
+        self->watches.serve();
+        may_sleep = self->watches.arm();
+      }
+      in_turn_of = nullptr;
+      self->turn.unlock();
+      self->watches.wait(may_sleep);
+      self->turn.lock();
+      in_turn_of = self.get();
+      self->watches.serve();
+    }
+    for (WatchSet::Watch* const watch : own) self->watches.remove(watch);
+    in_turn_of = nullptr;
+    self->turn.unlock();
+    g_main_context_pop_thread_default(self->glib.context());
   }
 };
 
-EventLoop::EventLoop() : state_(std::make_shared<State>()) {
+thread_local EventLoop::State* EventLoop::State::in_turn_of = nullptr;
+
+// ---- sources ----------------------------------------------------------------------------------
+
+struct EventLoop::Source::Handle {
+  Handle() = default;
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  virtual ~Handle() = default;
+  virtual void touch() const {}
+
+  static gboolean run_once(gpointer task) {
+    (*static_cast<std::function<void()>*>(task))();
+    return G_SOURCE_REMOVE;
+  }
+  static gboolean run_again(gpointer task) {
+    (*static_cast<std::function<void()>*>(task))();
+    return G_SOURCE_CONTINUE;
+  }
+
+  struct Timer;
+  struct Watched;
+};
+
+struct EventLoop::Source::Handle::Timer final : Handle {
+  Timer(State& state, std::chrono::milliseconds interval, GSourceFunc run,
+        std::function<void()> task)
+      : source(g_timeout_source_new(static_cast<guint>(interval.count()))) {
+    g_source_set_callback(source, run, new std::function<void()>(std::move(task)),
+                          [](gpointer own) { delete static_cast<std::function<void()>*>(own); });
+    g_source_attach(source, state.glib.context());
+  }
+  ~Timer() override {
+    g_source_destroy(source);
+    g_source_unref(source);
+  }
+  GSource* const source;
+};
+
+struct EventLoop::Source::Handle::Watched final : Handle {
+  Watched(std::shared_ptr<State> owner, Pollable& pollable, Polling polling)
+      : state(std::move(owner)), watch(state->watches.add(pollable, polling)) {
+    // The loop sleeps if this is not its thread.
+    if (std::this_thread::get_id() != state->thread_id) state->tasks.wake();
+  }
+  ~Watched() override { state->watches.remove(watch); }
+  void touch() const override { state->watches.touch(watch); }
+
+  const std::shared_ptr<State> state;
+  WatchSet::Watch* const watch;
+};
+
+EventLoop::Source::Source() noexcept = default;
+EventLoop::Source::Source(std::unique_ptr<Handle> handle) noexcept : handle_(std::move(handle)) {}
+EventLoop::Source::Source(Source&& other) noexcept = default;
+EventLoop::Source& EventLoop::Source::operator=(Source&& other) noexcept = default;
+EventLoop::Source::~Source() = default;
+
+void EventLoop::Source::reset() noexcept {
+  // Out of the way first: a task may destroy the source that runs it.
+  const std::unique_ptr<Handle> gone = std::move(handle_);
+}
+
+void EventLoop::Source::touch() const {
+  if (handle_) handle_->touch();
+}
+
+EventLoop::Source EventLoop::after(std::chrono::milliseconds delay, std::function<void()> task) {
+  return Source(std::make_unique<Source::Handle::Timer>(*state_, delay, Source::Handle::run_once,
+                                                        std::move(task)));
+}
+
+EventLoop::Source EventLoop::every(std::chrono::milliseconds interval, std::function<void()> task) {
+  return Source(std::make_unique<Source::Handle::Timer>(
+      *state_, interval, Source::Handle::run_again, std::move(task)));
+}
+
+EventLoop::Source EventLoop::watch(Pollable& pollable, Polling polling) {
+  return Source(std::make_unique<Source::Handle::Watched>(state_, pollable, polling));
+}
+
+// ---- loop -------------------------------------------------------------------------------------
+
+EventLoop::EventLoop(const std::string& cpus) : state_(std::make_shared<State>()) {
   // The id is read by on_loop_thread() on any thread; tasks see it through the queue's lock.
   std::promise<std::thread::id> started;
-  state_->thread = std::thread([state = state_, &started] {
+  state_->thread = std::thread([state = state_, &started, &cpus] {
+    try {
+      run_this_thread_on(cpus);
+    } catch (const Error&) {
+      started.set_exception(std::current_exception());
+      return;
+    }
     started.set_value(std::this_thread::get_id());
     State::run(state);
   });
-  state_->thread_id = started.get_future().get();
+  try {
+    state_->thread_id = started.get_future().get();
+  } catch (const Error&) {
+    state_->thread.join();
+    throw;
+  }
 }
 
 EventLoop::~EventLoop() {
-  state_->post([state = state_.get()] { state->stopping = true; });
+  post([state = state_.get()] { state->stopping = true; });
   if (on_loop_thread()) {
     state_->thread.detach();
   } else {
@@ -219,24 +239,28 @@ EventLoop::~EventLoop() {
   }
 }
 
-std::shared_ptr<EventLoop> EventLoop::shared() {
+std::shared_ptr<EventLoop> EventLoop::shared(const std::string& cpus) {
   static std::mutex mutex;
-  static std::weak_ptr<EventLoop> current;
+  static std::map<std::string, std::weak_ptr<EventLoop>> current;
   const std::lock_guard lock(mutex);
-  std::shared_ptr<EventLoop> loop = current.lock();
+  std::shared_ptr<EventLoop> loop = current[cpus].lock();
   if (!loop) {
-    loop = std::make_shared<EventLoop>();
-    current = loop;
+    loop = std::make_shared<EventLoop>(cpus);
+    current[cpus] = loop;
   }
   return loop;
 }
 
 void EventLoop::post(std::function<void()> task) {
-  state_->post(std::move(task));
+  state_->tasks.post(std::make_shared<const std::function<void()>>(std::move(task)), true);
+}
+
+void EventLoop::post(Task task) {
+  state_->tasks.post(std::move(task), false);
 }
 
 void EventLoop::call(const std::function<void()>& task) {
-  if (on_loop_thread()) {
+  if (State::in_turn_of == state_.get()) {
     task();
     return;
   }
@@ -253,60 +277,23 @@ void EventLoop::call(const std::function<void()>& task) {
   future.get();
 }
 
+bool EventLoop::begin_turn() noexcept {
+  if (State::in_turn_of != nullptr || !state_->turn.try_lock()) return false;
+  State::in_turn_of = state_.get();
+  return true;
+}
+
+void EventLoop::end_turn() noexcept {
+  State::in_turn_of = nullptr;
+  state_->turn.unlock();
+}
+
 bool EventLoop::on_loop_thread() const noexcept {
   return std::this_thread::get_id() == state_->thread_id;
 }
 
 GMainContext* EventLoop::context() const noexcept {
-  return state_->context;
-}
-
-EventLoop::Source EventLoop::after(std::chrono::milliseconds delay, std::function<void()> task) {
-  GSource* source = g_timeout_source_new(static_cast<guint>(delay.count()));
-  g_source_set_callback(source, run_once, new Task(std::move(task)), delete_task);
-  g_source_attach(source, state_->context);
-  return Source(source);
-}
-
-EventLoop::Source EventLoop::every(std::chrono::milliseconds interval, std::function<void()> task) {
-  GSource* source = g_timeout_source_new(static_cast<guint>(interval.count()));
-  g_source_set_callback(source, run_again, new Task(std::move(task)), delete_task);
-  g_source_attach(source, state_->context);
-  return Source(source);
-}
-
-EventLoop::Source EventLoop::watch(Pollable& pollable, Polling polling) {
-  GSource* source = g_source_new(&WatchSource::functions, sizeof(WatchSource));
-  WatchSource* watch = WatchSource::of(source);
-  watch->pollable = &pollable;
-  watch->polling = polling;
-  watch->last_activity = g_get_monotonic_time();
-  watch->polled = new std::vector<std::pair<int, gpointer>>;
-  watch->pause_timer = new UniqueFd;
-  g_source_attach(source, state_->context);
-  return Source(source);
-}
-
-EventLoop::Source::Source() noexcept = default;
-EventLoop::Source::Source(void* handle) noexcept : handle_(handle) {}
-EventLoop::Source::Source(Source&& other) noexcept
-    : handle_(std::exchange(other.handle_, nullptr)) {}
-EventLoop::Source& EventLoop::Source::operator=(Source&& other) noexcept {
-  if (this != &other) {
-    reset();
-    handle_ = std::exchange(other.handle_, nullptr);
-  }
-  return *this;
-}
-EventLoop::Source::~Source() {
-  reset();
-}
-
-void EventLoop::Source::reset() noexcept {
-  if (auto* source = static_cast<GSource*>(std::exchange(handle_, nullptr))) {
-    g_source_destroy(source);
-    g_source_unref(source);
-  }
+  return state_->glib.context();
 }
 
 }  // namespace grainfabric

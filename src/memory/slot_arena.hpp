@@ -17,7 +17,7 @@ namespace grainfabric {
 class GRAINFABRIC_API SlotArena {
  public:
   /// `capacity` payload bytes a slot; `batch` slots a region, at least 1.
-  SlotArena(std::size_t capacity, std::size_t batch);
+  SlotArena(std::size_t capacity, std::size_t batch, Placement placement = {});
 
   struct Slot {
     std::shared_ptr<Region> region;
@@ -33,6 +33,7 @@ class GRAINFABRIC_API SlotArena {
  private:
   const std::size_t capacity_;
   const std::size_t batch_;
+  const Placement placement_;
   std::mutex mutex_;
   std::vector<Slot> free_;
 };

@@ -94,7 +94,7 @@ void Channel::fail(const Error& reason) {
 }
 
 gboolean Channel::on_readable(GObject*, gpointer self) {
-  static_cast<Channel*>(self)->read_some();
+  static_cast<Channel*>(self)->read_now();
   return G_SOURCE_CONTINUE;
 }
 
@@ -105,23 +105,24 @@ gboolean Channel::on_writable(GObject*, gpointer self) {
   return G_SOURCE_REMOVE;
 }
 
-void Channel::read_some() {
+void Channel::read_now() {
+  if (std::exchange(reading_, true)) return;
   for (int i = 0; i < kReadsAtOnce && !closed_; ++i) {
-    const std::size_t before = received_.size();
-    received_.resize(before + kReadSize);
+    std::array<std::byte, kReadSize> chunk;
     GErrorSlot error;
-    const gssize got = g_pollable_input_stream_read_nonblocking(input_, received_.data() + before,
-                                                                kReadSize, nullptr, error.out());
-    received_.resize(before + static_cast<std::size_t>(std::max<gssize>(got, 0)));
+    const gssize got = g_pollable_input_stream_read_nonblocking(input_, chunk.data(), chunk.size(),
+                                                                nullptr, error.out());
     if (got > 0) {
+      received_.insert(received_.end(), chunk.begin(), chunk.begin() + got);
       parse();
       continue;
     }
-    if (got < 0 && error.is(G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) return;
+    if (got < 0 && error.is(G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) break;
     fail(Error(ErrorCode::disconnected,
                "The control connection with " + peer_ + " ended" +
                    (got < 0 ? std::string(": ") + error.message() : std::string())));
   }
+  reading_ = false;
 }
 
 void Channel::parse() {

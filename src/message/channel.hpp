@@ -43,6 +43,8 @@ class GRAINFABRIC_API Channel {
   void send(std::uint16_t type, const GlibPtr<GVariant>& fields);
   /// Bodies longer than this close the channel; kMaxBodyBeforeHello to begin with.
   void set_max_body(std::uint32_t bytes) noexcept { max_body_ = bytes; }
+  /// Takes what has come by now, which may close the channel. Does nothing inside its own events.
+  void read_now();
   /// Sends what is queued as far as the socket takes it at once, and closes. No event follows.
   void close();
 
@@ -53,7 +55,6 @@ class GRAINFABRIC_API Channel {
   [[nodiscard]] const std::string& peer_address() const noexcept { return peer_address_; }
 
  private:
-  void read_some();
   void parse();
   void write_some();
   void drop_queue();
@@ -77,6 +78,7 @@ class GRAINFABRIC_API Channel {
   std::deque<std::vector<std::byte>> to_send_;
   std::size_t sent_of_front_ = 0;
   std::size_t queued_bytes_ = 0;
+  bool reading_ = false;
   bool closed_ = false;
 };
 

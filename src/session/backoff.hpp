@@ -9,8 +9,9 @@
 
 namespace grainfabric {
 
-/// The pauses between attempts: a target that restarts is found again within moments, and a hundred
-/// initiators of one dead target stay a trickle.
+/// The pauses between attempts: moments at first, and never so long that a target which is back is
+/// kept waiting for a second. A hundred initiators of one dead target are still but a few hundred
+/// packets a second.
 class Backoff {
  public:
   /// The next pause. Half as long or half as long again by chance, and twice as long each time.
@@ -24,7 +25,7 @@ class Backoff {
 
  private:
   static constexpr std::chrono::milliseconds kFirst{50};
-  static constexpr std::chrono::milliseconds kLongest{2000};
+  static constexpr std::chrono::milliseconds kLongest{500};
 
   std::minstd_rand random_{static_cast<std::minstd_rand::result_type>(random_u64())};
   std::chrono::milliseconds pause_ = kFirst;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <variant>
@@ -13,21 +11,21 @@
 #include "base/error.hpp"
 #include "session/outgoing_lane.hpp"
 #include "session/protocol.hpp"
+#include "session/rendezvous.hpp"
 #include "session/stats.hpp"
 
 namespace grainfabric {
 
 /// Where an initiator's streaming thread meets its loop thread. Everything is guarded by `mutex`;
-/// `changed` is notified whenever a waiting streaming thread may have reason to go on.
-struct Gate {
+/// notify() is called whenever a waiting streaming thread may have reason to go on.
+struct Gate final : Rendezvous {
+  using Rendezvous::Rendezvous;
   using Submission = std::variant<QueuedGrain, protocol::Event>;
-
-  std::mutex mutex;
-  std::condition_variable changed;
 
   // What ends waiting.
   bool flushing = false;
   bool failed = false;
+  bool stopping = false;  // no session begins any more
 
   // The session, as far as pushing goes.
   bool open = false;                   // welcomed; events may be sent

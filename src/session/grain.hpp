@@ -47,10 +47,10 @@ struct GrainHeader {
   std::uint64_t tai;             // 88
   std::uint64_t sent_tai;        // 96
   std::uint32_t flags;           // 104
-  std::uint32_t total_slices;    // 108  1: whole grains
-  std::uint32_t shared;    // 112  where transports share: number of the payload's memory; else 0
-  std::uint32_t reserved;  // 116  0
-  std::uint64_t shared_offset;  // 120  of the payload there
+  std::uint32_t total_slices;    // 108  1: a whole grain
+  std::uint32_t shared;          // 112  number of the payload's memory, where it is shared; or 0
+  std::uint32_t slice_size;      // 116  payload bytes, the last may have less; 0: a whole grain
+  std::uint64_t shared_offset;   // 120  of the payload there
 };
 
 enum class MetadataPlace : std::uint32_t {
@@ -69,6 +69,9 @@ inline constexpr std::size_t kMaxCapacity = std::size_t{1} << 30U;
 inline constexpr std::size_t kMinSlots = 2;
 inline constexpr std::size_t kMaxSlots = 1024;
 
+/// A slice for every line of the largest picture that MXL knows.
+inline constexpr std::size_t kMaxSlices = 4320;
+
 constexpr std::size_t pad8(std::size_t size) {
   return (size + 7) & ~std::size_t{7};
 }
@@ -78,6 +81,6 @@ static_assert(std::endian::native == std::endian::little,
 static_assert(sizeof(GrainHeader) == 128 && std::is_trivially_copyable_v<GrainHeader>);
 static_assert(offsetof(GrainHeader, epoch) == 8 && offsetof(GrainHeader, payload_size) == 32);
 static_assert(offsetof(GrainHeader, pts) == 48 && offsetof(GrainHeader, flags) == 104);
-static_assert(offsetof(GrainHeader, shared) == 112);
+static_assert(offsetof(GrainHeader, shared) == 112 && offsetof(GrainHeader, slice_size) == 116);
 
 }  // namespace grainfabric

@@ -3,19 +3,20 @@
 
 namespace grainfabric {
 
-IncomingRing::IncomingRing(std::size_t slots, std::size_t capacity)
+IncomingRing::IncomingRing(std::size_t slots, std::size_t capacity, const Placement& placement)
     : slots_(slots),
       capacity_(capacity),
-      region_(Region::create(slots * slot_stride(capacity), "grainfabric-ring")) {}
+      region_(Region::create(slots * slot_stride(capacity), "grainfabric-ring", placement)) {}
 
 void IncomingRing::on_released(std::function<void()> wake) {
+  auto shared = wake ? std::make_shared<const std::function<void()>>(std::move(wake)) : nullptr;
   const std::lock_guard lock(mutex_);
-  wake_ = std::move(wake);
+  wake_ = std::move(shared);
 }
 
-std::vector<std::uint16_t> IncomingRing::take_released() {
+void IncomingRing::take_released(std::vector<std::uint16_t>* slots) {
   const std::lock_guard lock(mutex_);
-  return std::exchange(released_, {});
+  released_.swap(*slots);
 }
 
 void IncomingRing::keep(UniqueFd lifeline) {
@@ -24,11 +25,14 @@ void IncomingRing::keep(UniqueFd lifeline) {
 }
 
 void IncomingRing::release(std::uint16_t slot) {
-  const std::lock_guard lock(mutex_);
-  if (!wake_) return;  // the session is over; nobody wants the credit
-  const bool first = released_.empty();
-  released_.push_back(slot);
-  if (first) wake_();
+  std::shared_ptr<const std::function<void()>> wake;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!wake_) return;  // the session is over; nobody wants the credit
+    if (released_.empty()) wake = wake_;
+    released_.push_back(slot);
+  }
+  if (wake) (*wake)();
 }
 
 }  // namespace grainfabric

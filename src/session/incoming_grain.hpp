@@ -22,7 +22,7 @@ namespace grainfabric {
 class GRAINFABRIC_API IncomingRing {
  public:
   /// `slots` slots for payloads of up to `capacity` bytes. Throws what Region::create throws.
-  IncomingRing(std::size_t slots, std::size_t capacity);
+  IncomingRing(std::size_t slots, std::size_t capacity, const Placement& placement = {});
 
   [[nodiscard]] const std::shared_ptr<Region>& region() const noexcept { return region_; }
   [[nodiscard]] std::size_t slots() const noexcept { return slots_; }
@@ -33,11 +33,11 @@ class GRAINFABRIC_API IncomingRing {
   }
 
   // For the session that fills the ring.
-  /// Called (any thread) when a slot was given back and take_released() was empty. Under the ring's
-  /// lock, so that no call is under way any more when on_released(nullptr) returns and what `wake`
-  /// uses may go: it does no more than post a task.
+  /// Called (any thread) when a slot was given back and take_released() was empty. A call may still
+  /// be under way when on_released(nullptr) returns.
   void on_released(std::function<void()> wake);
-  [[nodiscard]] std::vector<std::uint16_t> take_released();
+  /// Exchanges `slots`, which is empty, for those given back.
+  void take_released(std::vector<std::uint16_t>* slots);
   void release(std::uint16_t slot);
   /// Holds `lifeline` for as long as anybody holds a slot (transport::Endpoint::lifeline()).
   void keep(UniqueFd lifeline);
@@ -48,7 +48,7 @@ class GRAINFABRIC_API IncomingRing {
   const std::shared_ptr<Region> region_;
   std::mutex mutex_;
   std::vector<std::uint16_t> released_;
-  std::function<void()> wake_;
+  std::shared_ptr<const std::function<void()>> wake_;
   UniqueFd lifeline_;
 };
 
@@ -79,7 +79,8 @@ class GrainLease {
 
   [[nodiscard]] const std::shared_ptr<IncomingRing>& ring() const noexcept { return ring_; }
   [[nodiscard]] std::uint16_t slot() const noexcept { return slot_; }
-  /// The ring's own, or the initiator's where the transport shares it.
+  /// The ring's own, or the initiator's where the transport shares it. Read it between
+  /// Region::begin_reading() and end_reading(): it may be a dmabuf.
   [[nodiscard]] const std::shared_ptr<Region>& memory() const noexcept { return memory_; }
 
  private:

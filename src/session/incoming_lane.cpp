@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/incoming_lane.hpp"
 
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -11,21 +12,29 @@ namespace {
 /// completion that would say when.
 constexpr std::chrono::milliseconds kCreditRetry{1};
 
+bool cut_makes_sense(const GrainHeader& header) {
+  if (header.slice_size == 0) return header.total_slices == 1;
+  const std::uint64_t slices = header.payload_size / header.slice_size +
+                               (header.payload_size % header.slice_size != 0 ? 1 : 0);
+  return header.total_slices == slices && slices > 0 && slices <= kMaxSlices;
+}
+
 }  // namespace
 
 IncomingLane::IncomingLane(EventLoop& loop, transport::Domain& domain,
-                           const protocol::Config& config, std::size_t slots, Polling polling,
-                           Events& events)
+                           const protocol::Config& config, std::size_t slots, Pages pages,
+                           Polling polling, Events& events)
     : loop_(loop),
       config_(config),
       events_(events),
-      ring_(std::make_shared<IncomingRing>(slots, config.capacity)),
+      ring_(std::make_shared<IncomingRing>(slots, config.capacity,
+                                           Placement{pages, domain.capabilities().interface})),
       registration_(domain.register_memory(ring_->region()->bytes(), transport::Access::remote)),
       shares_(domain.capabilities().shares),
       slots_(slots),
       granted_(slots),
       endpoint_(domain.accept(token_, *this)),
-      watch_(loop.watch(*endpoint_, polling)) {}
+      watch_(loop.watch(*endpoint_, shares_ ? Polling::event : polling)) {}
 
 IncomingLane::~IncomingLane() {
   ring_->on_released(nullptr);
@@ -45,6 +54,7 @@ void IncomingLane::on_connected() {
   connected_ = true;
   if (shares_) ring_->keep(endpoint_->lifeline());
   return_credits();
+  events_.on_lane_connected(*this);
 }
 
 void IncomingLane::on_shared(std::uint32_t id, UniqueFd file) {
@@ -68,15 +78,65 @@ void IncomingLane::on_immediate(std::uint32_t immediate) {
                                               " without a credit for it"));
     return;
   }
-  Slot& slot = slots_[index];
-  ++slot.announced;
-  if (config_.announce == Announce::every_piece && slot.announced < count) return;
-  slot = {false, 0};
+  if (config_.announce == Announce::every_piece) {
+    if (++slots_[index].announced < count) return;
+  } else if (!take_slices(index, count)) {
+    return;
+  }
+  slots_[index] = {false, 0};
   --granted_;
   events_.on_landed(*this, index);
 }
 
+/// Takes note of slices that have landed; true when these were the last of the grain. The first of
+/// them bring the header, which must not change any more.
+bool IncomingLane::take_slices(std::uint16_t index, std::uint16_t valid) {
+  auto begun = begun_.find(index);
+  const std::uint32_t total =
+      begun != begun_.end() ? begun->second.header.total_slices : total_slices(index);
+  const std::uint16_t before = slots_[index].announced;
+  try {
+    if (valid <= before || valid > total) {
+      throw Error(ErrorCode::protocol, "The initiator announced slice " + std::to_string(valid) +
+                                           " of " + std::to_string(total) + " after " +
+                                           std::to_string(before));
+    }
+    if (valid == total) return true;
+    if (begun == begun_.end()) begun = begun_.emplace(index, read(index, nullptr)).first;
+    slots_[index].announced = valid;
+    events_.on_slices(*this, begun->second, valid);
+  } catch (const Error& error) {
+    events_.on_lane_closed(*this, error);
+  }
+  return false;
+}
+
+std::uint32_t IncomingLane::total_slices(std::uint16_t slot) const {
+  const std::byte* const behind_header = ring_->region()->data() + ring_->payload_offset(slot);
+  std::uint32_t total = 0;
+  std::memcpy(&total, behind_header - sizeof(GrainHeader) + offsetof(GrainHeader, total_slices),
+              sizeof total);
+  return total;
+}
+
 IncomingLane::Landed IncomingLane::open(std::uint16_t slot) {
+  Landed landed = read(slot, ring_);
+  const auto begun = begun_.find(slot);
+  if (begun != begun_.end()) {
+    const bool same = std::memcmp(&begun->second.header, &landed.header, sizeof landed.header) == 0;
+    begun_.erase(begun);
+    if (!same) {
+      throw Error(ErrorCode::protocol,
+                  "The grain header in slot " + std::to_string(slot) + " changed between slices");
+    }
+  }
+  return landed;
+}
+
+/// What is in the slot. `holder`: the ring, if the slot is to be given back by the end of the
+/// lease.
+IncomingLane::Landed IncomingLane::read(std::uint16_t slot,
+                                        std::shared_ptr<IncomingRing> holder) const {
   const std::byte* const behind_header = ring_->region()->data() + ring_->payload_offset(slot);
   Landed landed;
   // One copy, checked and then used: what is in the slot is the peer's to change.
@@ -93,7 +153,7 @@ IncomingLane::Landed IncomingLane::open(std::uint16_t slot) {
     payload = inside ? memory->data() + header.shared_offset : nullptr;
     room = inside ? memory->size() - header.shared_offset : 0;
   }
-  landed.grain.lease = GrainLease(ring_, slot, std::move(memory));
+  landed.grain.lease = GrainLease(std::move(holder), slot, std::move(memory));
   const bool before =
       header.metadata_place == static_cast<std::uint32_t>(MetadataPlace::before_header);
   const bool after =
@@ -102,7 +162,7 @@ IncomingLane::Landed IncomingLane::open(std::uint16_t slot) {
       header.header_size != sizeof(GrainHeader) || header.epoch != config_.epoch ||
       payload == nullptr || header.payload_size > room || header.metadata_size > kMaxMetadata ||
       !(before || after) || (before && header.metadata_size > kMaxHeaderMetadata) ||
-      (after && header.metadata_size > room - header.payload_size)) {
+      (after && header.metadata_size > room - header.payload_size) || !cut_makes_sense(header)) {
     throw Error(ErrorCode::protocol, "The grain header in slot " + std::to_string(slot) +
                                          " makes no sense for this ring");
   }
@@ -124,8 +184,11 @@ IncomingLane::Landed IncomingLane::open(std::uint16_t slot) {
 }
 
 void IncomingLane::return_credits() {
-  for (const std::uint16_t slot : ring_->take_released()) owed_.push_back(slot);
+  ring_->take_released(&released_);
+  for (const std::uint16_t slot : released_) owed_.push_back(slot);
+  released_.clear();
   if (!connected_) return;
+  watch_.touch();
   while (!owed_.empty()) {
     const std::uint16_t slot = owed_.front();
     const std::uint64_t count = credits_given_ + 1;
@@ -133,7 +196,7 @@ void IncomingLane::return_credits() {
     switch (endpoint_->inject_write(std::as_bytes(std::span(&count, 1)), config_.credit.address,
                                     config_.credit.key, make_immediate(slot, 1))) {
       case transport::Posted::ok:
-        owed_.pop_front();
+        owed_.drop_front();
         ++granted_;
         credits_given_ = count;
         break;

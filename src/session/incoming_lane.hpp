@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/event_loop.hpp"
+#include "base/fifo.hpp"
 #include "session/incoming_grain.hpp"
 #include "session/protocol.hpp"
 #include "transport/transport.hpp"
@@ -16,11 +16,20 @@
 namespace grainfabric {
 
 /// One epoch at the target: the ring, the data connection into it, and the credits out of it.
-/// Loop thread only.
+/// In turns of the loop only.
 class IncomingLane final : private transport::EndpointEvents {
  public:
+  /// What a slot holds, all of it checked.
+  struct Landed {
+    GrainHeader header;
+    IncomingGrain grain;
+  };
+
   class Events {
    public:
+    virtual void on_lane_connected(IncomingLane& lane) = 0;
+    /// The first `valid` slices of a grain are in their slot, more than before and not yet all.
+    virtual void on_slices(IncomingLane& lane, const Landed& begun, std::uint32_t valid) = 0;
     /// A whole grain is in the slot; the slot is held until its GrainLease ends.
     virtual void on_landed(IncomingLane& lane, std::uint16_t slot) = 0;
     virtual void on_lane_closed(IncomingLane& lane, const Error& reason) = 0;
@@ -32,20 +41,17 @@ class IncomingLane final : private transport::EndpointEvents {
   /// Allocates and registers the ring and awaits the data connection. `domain` and `events` are
   /// borrowed. Throws Error: no_memory, locked_memory_limit, …
   IncomingLane(EventLoop& loop, transport::Domain& domain, const protocol::Config& config,
-               std::size_t slots, Polling polling, Events& events);
+               std::size_t slots, Pages pages, Polling polling, Events& events);
   ~IncomingLane();
 
   [[nodiscard]] protocol::Ring offer() const;
   [[nodiscard]] std::uint64_t epoch() const noexcept { return config_.epoch; }
   [[nodiscard]] const std::shared_ptr<IncomingRing>& ring() const noexcept { return ring_; }
+  [[nodiscard]] transport::Endpoint& endpoint() const noexcept { return *endpoint_; }
   /// Slots that the initiator may write now.
   [[nodiscard]] std::size_t granted() const noexcept { return granted_; }
 
-  /// The grain that landed in `slot`, all of it checked. Throws Error(protocol).
-  struct Landed {
-    GrainHeader header;
-    IncomingGrain grain;
-  };
+  /// The grain that landed in `slot`. Throws Error(protocol).
   [[nodiscard]] Landed open(std::uint16_t slot);
   /// Gives the credits of released slots to the initiator.
   void return_credits();
@@ -53,7 +59,7 @@ class IncomingLane final : private transport::EndpointEvents {
  private:
   struct Slot {
     bool granted = true;
-    std::uint16_t announced = 0;  // immediates of the grain that is landing
+    std::uint16_t announced = 0;  // of the grain that is landing: slices, or immediates
   };
 
   void on_connected() override;
@@ -63,6 +69,9 @@ class IncomingLane final : private transport::EndpointEvents {
   void on_shared(std::uint32_t id, UniqueFd file) override;
   void on_unshared(std::uint32_t id) override { shared_.erase(id); }
   void on_closed(const Error& reason) override;
+  bool take_slices(std::uint16_t slot, std::uint16_t valid);
+  [[nodiscard]] std::uint32_t total_slices(std::uint16_t slot) const;
+  [[nodiscard]] Landed read(std::uint16_t slot, std::shared_ptr<IncomingRing> holder) const;
 
   EventLoop& loop_;
   const protocol::Config config_;
@@ -73,8 +82,10 @@ class IncomingLane final : private transport::EndpointEvents {
   const bool shares_;
   std::map<std::uint32_t, std::shared_ptr<Region>> shared_;  // the initiator's memory
   std::vector<Slot> slots_;
+  std::map<std::uint16_t, Landed> begun_;  // by slot: grains with some slices, and without a lease
   std::size_t granted_;
-  std::deque<std::uint16_t> owed_;  // credits that the endpoint could not take yet
+  std::vector<std::uint16_t> released_;  // used again
+  Fifo<std::uint16_t> owed_;             // credits that the endpoint could not take yet
   std::uint64_t credits_given_ = 0;
   bool connected_ = false;
   std::unique_ptr<transport::Endpoint> endpoint_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "memory/numa.hpp"
 #include "session/gate.hpp"
 #include "session/initiator_link.hpp"
 #include "transport/choice.hpp"
@@ -14,6 +15,13 @@
 
 namespace grainfabric {
 namespace {
+
+/// How long the loop leaves it to the next push() to see which credits come. After a longer pause
+/// between two it is told at once: upstream may wait for the memory that comes back with them.
+constexpr std::chrono::milliseconds kAttendance{2};
+/// A push() looks at itself so often while it waits for credit; what ends the waiting ends it at
+/// once.
+constexpr std::chrono::milliseconds kPatience{1000};
 
 void check_options(const InitiatorOptions& options) {
   if (options.host.empty() || options.port == 0) {
@@ -30,7 +38,8 @@ void check_options(const InitiatorOptions& options) {
 /// Writes the header of `grain`, right-aligned into `block`; returns the used part of it.
 std::span<const std::byte> write_header(std::byte* block, const OutgoingGrain& grain,
                                         std::uint64_t epoch, std::uint64_t sequence,
-                                        std::uint64_t events_before, std::size_t payload_size) {
+                                        std::uint64_t events_before, std::size_t payload_size,
+                                        SliceCut slices) {
   const bool fits = grain.metadata.size() <= kMaxHeaderMetadata;
   GrainHeader header{};
   header.magic = kGrainMagic;
@@ -51,7 +60,8 @@ std::span<const std::byte> write_header(std::byte* block, const OutgoingGrain& g
   header.tai = grain.info.tai;
   header.sent_tai = tai_now();
   header.flags = grain.info.flags;
-  header.total_slices = 1;
+  header.total_slices = slices.count;
+  header.slice_size = slices.size;
   std::byte* end = block + kGrainHeaderSpace;
   std::byte* begin = end - sizeof header;
   std::memcpy(begin, &header, sizeof header);
@@ -80,11 +90,23 @@ void copy_grain(const OutgoingGrain& grain, std::span<const std::byte> where) {
 
 struct Initiator::Impl {
   std::shared_ptr<EventLoop> loop;
-  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+  std::shared_ptr<Gate> gate;
   std::shared_ptr<InitiatorLink> link;
+  EventLoop::Task take_submissions;
+  Gate::Clock::time_point last_sent{};  // streaming thread
 
-  void wake() {
-    loop->post([link = link] { link->take_submissions(); });
+  /// Sends what is in the gate's `submissions`: `here`, where the streaming thread serves the data
+  /// connection and the loop is not at work, else on the loop thread. `first`: there was nothing in
+  /// it.
+  void send(bool here, bool first) {
+    const auto now = Gate::Clock::now();
+    const bool quick = now - last_sent < kAttendance;
+    last_sent = now;
+    if (here && gate->attend_after(quick ? kAttendance : std::chrono::milliseconds(0),
+                                   [this] { link->take_submissions(); })) {
+      return;
+    }
+    if (first) loop->post(take_submissions);
   }
   PushResult drop() {
     ++gate->stats.dropped;
@@ -102,9 +124,13 @@ Initiator::Initiator(InitiatorOptions options, InitiatorEvents& events,
   transport::require_offers(options.provider);
   transport::Table::shared().check(options.transport_options);
   if (!options.interface.empty()) transport::local_address_of(options.interface);
+  look_for_numa_nodes();
   impl_->loop = std::move(loop);
+  impl_->gate = std::make_shared<Gate>(impl_->loop, options.polling);
   impl_->link =
       std::make_shared<InitiatorLink>(*impl_->loop, std::move(options), impl_->gate, events);
+  impl_->take_submissions = std::make_shared<const std::function<void()>>(
+      [link = impl_->link] { link->take_submissions(); });
 }
 
 Initiator::~Initiator() {
@@ -120,6 +146,7 @@ void Initiator::start() {
 void Initiator::stop() {
   impl_->loop->post([link = impl_->link] { link->say_bye(); });
   std::unique_lock lock(impl_->gate->mutex);
+  impl_->gate->stopping = true;
   impl_->gate->changed.wait_for(lock, protocol::kFarewell, [this] {
     return !impl_->gate->open || impl_->gate->flushing || impl_->gate->failed;
   });
@@ -141,7 +168,7 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
   for (const PayloadPart& part : grain.payload) {
     payload_size += part.bytes.size();
     parts += part.bytes.empty() ? 0 : 1;
-    foreign = foreign || (!part.region && !part.bytes.empty());
+    foreign = foreign || (!part.bytes.empty() && (!part.region || part.region->is_view()));
   }
   const bool long_metadata = grain.metadata.size() > kMaxHeaderMetadata;
   const std::size_t needed =
@@ -175,8 +202,16 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
       continue;
     }
     if (gate.free_slots.empty()) {
-      if (!policy.wait_for_credit) return impl_->drop();
-      gate.changed.wait(lock);
+      const auto lane = gate.lane;
+      const auto changed = [&] {
+        return gate.flushing || gate.failed || gate.lane != lane || !gate.free_slots.empty();
+      };
+      if (policy.wait_for_credit) {
+        gate.wait_until(lock, Gate::Clock::now() + kPatience, kAttendance, changed);
+      } else {
+        gate.look(lock, kAttendance);
+        if (!changed()) return impl_->drop();
+      }
       continue;
     }
 
@@ -186,7 +221,7 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
     queued.slot = gate.free_slots.back();
     gate.free_slots.pop_back();
     const bool copy =
-        long_metadata || parts > lane->max_payload_parts() || (foreign && lane->only_regions());
+        long_metadata || parts > lane->max_payload_parts() || !lane->takes(grain.payload);
     if (copy) {
       lock.unlock();
       try {
@@ -194,7 +229,7 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
         copy_grain(grain, staged.bytes);
         staged.bytes =
             staged.bytes.first(payload_size + (long_metadata ? grain.metadata.size() : 0));
-        queued.payload.push_back(std::move(staged));
+        lane->hold(queued.slot, {&staged, 1}, {});
       } catch (const Error& error) {
         impl_->fail(error);
         return PushResult::failed;
@@ -202,12 +237,12 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
       lock.lock();
       if (gate.lane != lane) continue;  // the session ended meanwhile, and the slot with it
     } else {
-      queued.payload.assign(grain.payload.begin(), grain.payload.end());
-      queued.release = grain.release;
+      lane->hold(queued.slot, grain.payload, grain.release);
     }
+    queued.slices = cut_slices(payload_size, grain.slices, grain.slice_unit);
     queued.sequence = ++gate.last_sequence;
     queued.header = write_header(lane->header_block(queued.slot), grain, lane->epoch(),
-                                 queued.sequence, gate.events_sent, payload_size);
+                                 queued.sequence, gate.events_sent, payload_size, queued.slices);
     ++gate.stats.grains;
     gate.stats.bytes += payload_size;
     if (foreign) ++gate.stats.grains_foreign;
@@ -216,9 +251,10 @@ Initiator::PushResult Initiator::push(const OutgoingGrain& grain, PushPolicy pol
       gate.stats.bytes_copied += payload_size;
     }
     const bool first = gate.submissions.empty();
+    const bool here = gate.attends();
     gate.submissions.emplace_back(std::move(queued));
     lock.unlock();
-    if (first) impl_->wake();
+    impl_->send(here, first);
     if (copy) grain.release();
     return PushResult::accepted;
   }
@@ -249,9 +285,10 @@ Initiator::PushResult Initiator::push_event(const StreamEvent& event, PushPolicy
   }
   if (!gate.open) return PushResult::accepted;  // it goes with the next session
   const bool first = gate.submissions.empty();
+  const bool here = gate.attends();
   gate.submissions.emplace_back(protocol::Event{++gate.events_sent, gate.last_sequence, event});
   lock.unlock();
-  if (first) impl_->wake();
+  impl_->send(here, first);
   return PushResult::accepted;
 }
 
@@ -271,7 +308,7 @@ void Initiator::set_flushing(bool flushing) {
     const std::lock_guard lock(impl_->gate->mutex);
     impl_->gate->flushing = flushing;
   }
-  impl_->gate->changed.notify_all();
+  impl_->gate->notify();
 }
 
 void Initiator::forget_events() {

@@ -181,7 +181,10 @@ void InitiatorLink::on_welcome(const protocol::Welcome& welcome) {
       loop_, options_, gate_, std::move(greeting->channel), std::move(domain), *this)};
   OutgoingSession& opened = *session();
   last_complaint_.clear();
-  opened.open(welcome, std::exchange(had_session_, true));
+  if (!opened.open(welcome, std::exchange(had_session_, true))) {
+    leave_state();
+    return;
+  }
   log(LogLevel::info, "session",
       "Session with " + opened.peer() + ": " + welcome.provider + " (" + welcome.reason + ")");
   events_.on_peer({PeerChange::Kind::connected, opened.peer(), welcome.provider, welcome.reason});
@@ -302,7 +305,7 @@ void InitiatorLink::fail(const Error& error) {
     const std::lock_guard lock(gate_->mutex);
     gate_->failed = true;
   }
-  gate_->changed.notify_all();
+  gate_->notify();
   events_.on_failed(error);
 }
 
@@ -313,7 +316,7 @@ void InitiatorLink::finish() {
     const std::lock_guard lock(gate_->mutex);
     gate_->failed = true;
   }
-  gate_->changed.notify_all();
+  gate_->notify();
   leave_state();
 }
 

@@ -24,7 +24,7 @@ class Lingering final : public Pollable {
     self->watch_ = self->loop_->watch(*self, Polling::event);
   }
 
-  [[nodiscard]] std::vector<int> fds() const override { return {lifeline_.get()}; }
+  void append_fds(std::vector<int>* fds) const override { fds->push_back(lifeline_.get()); }
   bool arm() override { return self_ == nullptr || !is_hung_up(); }
   bool progress() override {
     if (!self_) return false;

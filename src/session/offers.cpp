@@ -13,7 +13,7 @@ namespace grainfabric {
 std::vector<std::string> Offers::current() {
   const auto now = std::chrono::steady_clock::now();
   std::erase_if(failed_, [&](const Failed& failed) { return failed.until <= now; });
-  auto names = transport::offers(wanted_, transport::Table::shared().providers());
+  auto names = transport::offers(wanted_, transport::Table::shared().providers_for(wanted_));
   std::erase_if(names, [&](const std::string& name) {
     return std::any_of(failed_.begin(), failed_.end(),
                        [&](const Failed& failed) { return failed.provider == name; });

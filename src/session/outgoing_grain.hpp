@@ -10,13 +10,15 @@
 
 namespace grainfabric {
 
-/// A contiguous part of a grain's payload. `region` is where it lies, if it is memory of ours.
+/// A contiguous part of a grain's payload. `region` is where it lies, if it is memory of ours or a
+/// view of somebody else's (Region::view); without one it is copied where that is needed.
 struct PayloadPart {
   std::span<const std::byte> bytes;
   std::shared_ptr<Region> region;
 };
 
-/// Called once when the engine no longer needs the memory of a grain. On the loop thread.
+/// Called once when the engine no longer needs the memory of a grain. On the loop thread, or on the
+/// streaming thread within push().
 struct Release {
   void (*call)(void* owner) = nullptr;
   void* owner = nullptr;
@@ -31,6 +33,10 @@ struct OutgoingGrain {
   std::span<const std::byte> metadata;   ///< Copied by push(). At most kMaxMetadata.
   std::span<const PayloadPart> payload;  ///< Unchanged until `release`. At most kMaxCapacity.
   Release release;
+  /// The payload is announced in at most this many slices (more than kMaxSlices count as that), all
+  /// of the same number of `slice_unit` bytes (a line of a picture), and the last perhaps shorter.
+  std::size_t slices = 1;
+  std::size_t slice_unit = 1;
 };
 
 }  // namespace grainfabric

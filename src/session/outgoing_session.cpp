@@ -42,15 +42,17 @@ OutgoingSession::~OutgoingSession() {
 
 // ---- the gate ---------------------------------------------------------------------------------
 
-void OutgoingSession::open(const protocol::Welcome& welcome, bool again) {
+bool OutgoingSession::open(const protocol::Welcome& welcome, bool again) {
   const std::lock_guard lock(gate_->mutex);
   Gate& gate = *gate_;
+  if (gate.stopping) return false;
   if (welcome.known) gate.settle(welcome.last_sequence);
   gate.stats.lost += gate.last_sequence - gate.settled;
   gate.settled = gate.last_sequence;
   gate.stats.reconnects += again ? 1 : 0;
   gate.stats.provider = welcome.provider;
   gate.stats.provider_reason = welcome.reason;
+  gate.stats.interface = domain_->capabilities().interface;
   gate.stats.peer = peer();
   gate.events_sent = gate.events_delivered = gate.events_taken = 0;
   for (const StreamEvent& event : gate.kept) {
@@ -58,10 +60,11 @@ void OutgoingSession::open(const protocol::Welcome& welcome, bool again) {
   }
   std::erase_if(gate.kept, [](const StreamEvent& event) { return !event.sticky; });
   gate.open = true;
+  return true;
 }
 
 void OutgoingSession::start() {
-  gate_->changed.notify_all();
+  gate_->notify();
   take_submissions();
   follow_wanted_capacity();
 }
@@ -90,12 +93,14 @@ void OutgoingSession::close() {
     undone.swap(gate_->submissions);
     gate_->stats.provider.clear();
     gate_->stats.provider_reason.clear();
+    gate_->stats.interface.clear();
     gate_->stats.peer.clear();
     gate_->stats.slots = 0;
   }
-  gate_->changed.notify_all();
+  gate_->attend_to(nullptr);
+  gate_->notify();
   for (const auto& submission : undone) {
-    if (const auto* grain = std::get_if<QueuedGrain>(&submission)) grain->release();
+    if (const auto* grain = std::get_if<QueuedGrain>(&submission)) grain->lane->let_go(grain->slot);
   }
   heartbeat_.reset();
   next_deadline_.reset();
@@ -103,45 +108,47 @@ void OutgoingSession::close() {
 }
 
 void OutgoingSession::take_submissions() {
-  std::vector<Gate::Submission> batch;
   {
     const std::lock_guard lock(gate_->mutex);
-    batch.swap(gate_->submissions);
+    batch_.swap(gate_->submissions);
   }
-  for (auto& submission : batch) {
-    if (auto* grain = std::get_if<QueuedGrain>(&submission)) {
-      const std::shared_ptr<OutgoingLane> lane = grain->lane;
-      lane->submit(std::move(*grain));
+  for (const auto& submission : batch_) {
+    if (const auto* grain = std::get_if<QueuedGrain>(&submission)) {
+      grain->lane->submit(*grain);
     } else if (!closed_) {
       channel_->send(number(protocol::Type::event), std::get<protocol::Event>(submission).encode());
     }
   }
+  batch_.clear();
 }
 
 // ---- is the target there, and alive? ----------------------------------------------------------
 
 void OutgoingSession::on_status(const protocol::Status& status) {
-  const std::lock_guard lock(gate_->mutex);
-  const std::uint64_t before = gate_->settled;
-  gate_->settle(status.delivered);
-  gate_->events_delivered = std::min(status.events_delivered, gate_->events_sent);
-  gate_->events_taken = std::min(status.events_taken, gate_->events_sent);
-  gate_->stats.latency_p50 = status.latency_p50;
-  gate_->stats.latency_p99 = status.latency_p99;
-  if (gate_->settled != before) last_progress_ = steady_clock::now();
-  gate_->changed.notify_all();
+  {
+    const std::lock_guard lock(gate_->mutex);
+    const std::uint64_t before = gate_->settled;
+    gate_->settle(status.delivered);
+    gate_->events_delivered = std::min(status.events_delivered, gate_->events_sent);
+    gate_->events_taken = std::min(status.events_taken, gate_->events_sent);
+    gate_->stats.latency_p50 = status.latency_p50;
+    gate_->stats.latency_p99 = status.latency_p99;
+    if (gate_->settled != before) last_progress_ = steady_clock::now();
+  }
+  gate_->notify();
 }
 
 void OutgoingSession::on_heartbeat() {
   channel_->send(number(protocol::Type::heartbeat), protocol::encode_heartbeat());
   if (has_what_it_needs()) events_.on_session_serves();
+  if (lane_) lane_->forget_gone();
   const auto now = steady_clock::now();
   bool outstanding = false;
   {
     const std::lock_guard lock(gate_->mutex);
     outstanding = gate_->last_sequence != gate_->settled;
   }
-  if (!outstanding) last_progress_ = now;
+  if (!outstanding || std::exchange(has_moved_, false)) last_progress_ = now;
   if (now - last_heard_ > protocol::kSilence) {
     events_.on_session_lost(Error(ErrorCode::timed_out,
                                   "The target " + peer() + " has been silent for " +
@@ -223,12 +230,16 @@ void OutgoingSession::on_lane_ready(OutgoingLane& lane) {
     gate_->stats.slots = lane.slots();
     gate_->stats.epoch = lane.epoch();
   }
-  gate_->changed.notify_all();
+  gate_->attend_to(lane.endpoint());
+  gate_->notify();
   follow_wanted_capacity();
 }
 
 void OutgoingSession::on_lane_failed(OutgoingLane& lane, const Error& reason) {
-  if (closed_) return;
+  // A target that stops says what has arrived before it closes this connection. One that was told
+  // BYE answers, or goes; there is nothing to be written any more.
+  channel_->read_now();
+  if (closed_ || leaving_) return;
   if (&lane == next_.get() || &lane == lane_.get()) {
     // One that has worked is lost with its peer, as a rule; but memory that cannot be registered
     // with it is its own fault.
@@ -254,7 +265,7 @@ void OutgoingSession::on_slot_writable(OutgoingLane& lane, std::uint16_t slot) {
     if (gate_->lane.get() != &lane) return;
     gate_->free_slots.push_back(slot);
   }
-  gate_->changed.notify_all();
+  gate_->notify();
 }
 
 void OutgoingSession::on_arrived(OutgoingLane&, std::uint64_t sequence) {
@@ -264,7 +275,7 @@ void OutgoingSession::on_arrived(OutgoingLane&, std::uint64_t sequence) {
 }
 
 void OutgoingSession::on_lane_progress() {
-  last_progress_ = steady_clock::now();
+  has_moved_ = true;
 }
 
 }  // namespace grainfabric

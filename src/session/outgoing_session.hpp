@@ -45,8 +45,8 @@ class OutgoingSession final : public OutgoingLane::Events {
   /// Closes the lanes: not inside a call of one of them.
   ~OutgoingSession();
 
-  /// Opens the gate. `again`: it was open before.
-  void open(const protocol::Welcome& welcome, bool again);
+  /// Opens the gate, unless it is to stay shut. `again`: it was open before.
+  bool open(const protocol::Welcome& welcome, bool again);
   /// Sends what waits, and asks for the first ring.
   void start();
   /// A ring that is connected, or nothing yet to write into one.
@@ -94,6 +94,8 @@ class OutgoingSession final : public OutgoingLane::Events {
   EventLoop::Source next_deadline_;
   std::chrono::steady_clock::time_point last_heard_;
   std::chrono::steady_clock::time_point last_progress_;
+  bool has_moved_ = false;               // since the last heartbeat
+  std::vector<Gate::Submission> batch_;  // used again
   bool leaving_ = false;
   bool closed_ = false;
 };

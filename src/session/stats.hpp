@@ -25,6 +25,7 @@ struct Stats {
   std::uint64_t latency_p99 = 0;
   std::string provider;         ///< "" without a session.
   std::string provider_reason;  ///< Why that one was chosen.
+  std::string interface;        ///< What this side has it on: "eth0", "mlx5_0"; may be empty.
   std::string peer;             ///< "host:port", "" without a session.
 };
 

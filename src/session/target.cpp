@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "memory/numa.hpp"
 #include "session/target_link.hpp"
 #include "transport/choice.hpp"
 #include "transport/interface.hpp"
@@ -24,6 +25,9 @@ constexpr std::size_t kMaxStrangers = 16;
 constexpr int kBacklog = 128;
 /// Pause after a failed accept (out of descriptors): the listening socket stays readable meanwhile.
 constexpr std::chrono::milliseconds kAcceptPause{100};
+/// How long after a pop() the loop leaves it to the next one to see what comes. Short beside
+/// protocol::kStall, long beside a frame: each time it is over costs a wake-up of the loop.
+constexpr std::chrono::milliseconds kAttendance{100};
 
 /// The numeric address to listen on. Blocks on a name server where `address` is a name.
 GObjectPtr<GInetAddress> resolve(const std::string& address) {
@@ -72,6 +76,7 @@ class TargetCore final : public std::enable_shared_from_this<TargetCore>, public
                                                  protocol::Welcome& welcome) const;
   void on_link_ended(TargetLink& link, const Error& reason, bool orderly) override;
   void on_refused(TargetLink& link, const Error& reason) override;
+  void on_slices(const SliceProgress& progress) override { events_.on_slices(progress); }
   void session_over();
   void forget(TargetLink& link);
 
@@ -152,7 +157,8 @@ std::unique_ptr<transport::Domain> TargetCore::open_domain(const TargetLink& lin
   const auto& table = transport::Table::shared();
   const transport::PathFacts path =
       transport::facts_of(options_.interface.empty() ? link.local_address() : options_.interface);
-  const auto own = transport::offers(options_.provider, table.providers(), path);
+  const auto own =
+      transport::offers(options_.provider, table.providers_for(options_.provider), path);
   const bool one_host =
       hello.host_hint == transport::local::same_host_hint(transport::options_of(
                              options_.transport_options, transport::local::kProvider));
@@ -220,6 +226,7 @@ std::unique_ptr<transport::Domain> TargetCore::admit(TargetLink& link, const pro
     }
     stats.provider = welcome.provider;
     stats.provider_reason = welcome.reason;
+    stats.interface = domain->capabilities().interface;
     stats.peer = link.peer();
   }
   last_stream_ = hello.stream;
@@ -235,6 +242,7 @@ void TargetCore::session_over() {
   Stats& stats = inbox_->stats;
   stats.provider.clear();
   stats.provider_reason.clear();
+  stats.interface.clear();
   stats.peer.clear();
   stats.credits = stats.slots = 0;
 }
@@ -295,7 +303,7 @@ void TargetCore::finish() {
 struct Target::Impl {
   std::shared_ptr<EventLoop> loop;
   TargetOptions options;
-  std::shared_ptr<Inbox> inbox = std::make_shared<Inbox>();
+  std::shared_ptr<Inbox> inbox;
   std::shared_ptr<TargetCore> core;
   std::atomic<std::uint16_t> port = 0;
 };
@@ -311,7 +319,9 @@ Target::Target(TargetOptions options, TargetEvents& events, std::shared_ptr<Even
   transport::require_offers(options.provider);
   transport::Table::shared().check(options.transport_options);
   if (!options.interface.empty()) transport::local_address_of(options.interface);
+  look_for_numa_nodes();
   impl_->loop = std::move(loop);
+  impl_->inbox = std::make_shared<Inbox>(impl_->loop, options.polling);
   impl_->options = options;
   impl_->core =
       std::make_shared<TargetCore>(*impl_->loop, std::move(options), impl_->inbox, events);
@@ -351,10 +361,10 @@ std::uint16_t Target::port() const noexcept {
 std::optional<Incoming> Target::pop(std::chrono::milliseconds timeout) {
   Inbox& inbox = *impl_->inbox;
   std::unique_lock lock(inbox.mutex);
-  inbox.changed.wait_for(lock, timeout, [&] { return inbox.flushing || !inbox.items.empty(); });
+  inbox.wait_until(lock, Inbox::Clock::now() + timeout, kAttendance,
+                   [&] { return inbox.flushing || !inbox.items.empty(); });
   if (inbox.flushing || inbox.items.empty()) return std::nullopt;
-  Inbox::Item item = std::move(inbox.items.front());
-  inbox.items.pop_front();
+  Inbox::Item item = inbox.items.pop_front();
   bool report = false;
   if (std::holds_alternative<StreamEvent>(item.incoming) && item.session == inbox.session) {
     // Often enough that the initiator's window never closes on a target that keeps up.
@@ -367,20 +377,19 @@ std::optional<Incoming> Target::pop(std::chrono::milliseconds timeout) {
 
 void Target::set_flushing(bool flushing) {
   Inbox& inbox = *impl_->inbox;
-  std::deque<Inbox::Item> dropped;  // their leases end without the lock
+  Fifo<Inbox::Item> dropped;  // their leases end without the lock
   {
     const std::lock_guard lock(inbox.mutex);
     inbox.flushing = flushing;
     if (flushing) {
-      for (const auto& item : inbox.items) {
-        if (std::holds_alternative<StreamEvent>(item.incoming) && item.session == inbox.session) {
-          ++inbox.events_taken;
-        }
+      dropped = std::exchange(inbox.items, {});
+      for (std::size_t i = 0; i < dropped.size(); ++i) {
+        const bool is_event = std::holds_alternative<StreamEvent>(dropped[i].incoming);
+        if (is_event && dropped[i].session == inbox.session) ++inbox.events_taken;
       }
-      dropped.swap(inbox.items);
     }
   }
-  inbox.changed.notify_all();
+  inbox.notify();
 }
 
 void Target::send_upstream(StreamEvent event) {

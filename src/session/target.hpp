@@ -12,6 +12,7 @@
 #include "base/event_loop.hpp"
 #include "base/export.hpp"
 #include "session/incoming.hpp"
+#include "session/slice_progress.hpp"
 #include "session/stats.hpp"
 #include "session/terms.hpp"
 #include "transport/options.hpp"
@@ -27,12 +28,20 @@ struct TargetOptions {
   /// For the providers that have any (src/README.md); the rest is as configured on this host.
   transport::ProviderOptions transport_options;
   Polling polling = Polling::event;
+  bool report_slices = false;  ///< TargetEvents::on_slices() is wanted.
+  Pages pages = Pages::any;    ///< Of the rings.
 };
 
 /// What a target tells its user, on the loop thread, with no lock held.
 class TargetEvents {
  public:
   virtual void on_peer(const PeerChange& change) = 0;
+  /// More of a grain has landed; with TargetOptions::report_slices. In the order of the stream:
+  /// what comes before the grain is queued for pop() already. Counts only go up, and may skip some;
+  /// the last one is the total, also of a grain that is not cut, and pop() gives the grain next.
+  /// One whose session ends before that never comes (on_peer() says so): the next is another, with
+  /// `discont`. Not while flushing. Return soon: nothing moves meanwhile.
+  virtual void on_slices(const SliceProgress& /*progress*/) {}
 
  protected:
   ~TargetEvents() = default;

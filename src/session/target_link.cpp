@@ -14,6 +14,25 @@ namespace {
 /// initiator runs out of capacities before it gets here.
 constexpr std::size_t kMostLanes = 64;
 
+SliceProgress progress_of(const IncomingLane::Landed& landed, std::uint32_t valid) {
+  const IncomingGrain& grain = landed.grain;
+  SliceProgress progress{grain.info,
+                         valid,
+                         landed.header.total_slices,
+                         landed.header.slice_size,
+                         grain.payload.size(),
+                         grain.payload,
+                         grain.metadata,
+                         grain.lease.memory()};
+  if (valid < progress.total) {
+    progress.payload = grain.payload.first(std::size_t{valid} * progress.slice_size);
+    if (landed.header.metadata_place == static_cast<std::uint32_t>(MetadataPlace::after_payload)) {
+      progress.metadata = {};
+    }
+  }
+  return progress;
+}
+
 }  // namespace
 
 TargetLink::TargetLink(EventLoop& loop, GObjectPtr<GSocketConnection> connection,
@@ -36,6 +55,7 @@ TargetLink::~TargetLink() = default;
 void TargetLink::finish(const std::string& farewell) {
   if (finished_) return;
   finished_ = true;
+  if (!lanes_.empty()) inbox_.attend_to(nullptr);
   if (welcomed() && !farewell.empty()) {
     channel_->send(number(protocol::Type::bye), protocol::Bye{expected_ - 1, farewell}.encode());
   }
@@ -44,6 +64,7 @@ void TargetLink::finish(const std::string& farewell) {
   channel_->close();
   // This may run inside a call of a lane or the channel: they go later.
   loop_.post([self = shared_from_this()] {
+    self->begun_.reset();
     self->landed_.clear();
     self->lanes_.clear();
     self->domain_.reset();
@@ -52,6 +73,12 @@ void TargetLink::finish(const std::string& farewell) {
 
 void TargetLink::end(const Error& reason, bool orderly) {
   if (finished_) return;
+  if (!loop_.on_loop_thread()) {  // who hears of it tells others
+    if (!std::exchange(ending_, true)) {
+      loop_.post([self = shared_from_this(), reason, orderly] { self->end(reason, orderly); });
+    }
+    return;
+  }
   finish(orderly ? "all grains arrived" : "");
   owner_.on_link_ended(*this, reason, orderly);
 }
@@ -134,20 +161,19 @@ void TargetLink::on_config(const protocol::Config& config) {
   }
   const std::size_t slots = options_.slots != 0 ? options_.slots : config.slots;
   try {
-    auto lane =
-        std::make_unique<IncomingLane>(loop_, *domain_, config, slots, options_.polling, *this);
+    auto lane = std::make_unique<IncomingLane>(loop_, *domain_, config, slots, options_.pages,
+                                               options_.polling, *this);
     // Slots are given back by any thread, and even after this session.
-    lane->ring()->on_released([link = weak_from_this(), &loop = loop_, epoch = config.epoch] {
-      if (const auto self = link.lock()) {
-        loop.post([self, epoch] {
-          if (self->finished_) return;  // and its target may be gone
-          for (const auto& l : self->lanes_) {
-            if (l->epoch() == epoch) l->return_credits();
-          }
-          self->note_credits();
+    const auto give_back = std::make_shared<const std::function<void()>>(
+        [link = weak_from_this(), epoch = config.epoch] {
+          if (const auto self = link.lock()) self->return_credits(epoch);
         });
-      }
-    });
+    lane->ring()->on_released(
+        [weak_loop = loop_.weak_from_this(), give_back, here = domain_->capabilities().shares] {
+          const auto loop = weak_loop.lock();
+          if (!loop || (here && loop->try_turn(*give_back))) return;
+          loop->post(give_back);
+        });
     channel_->send(number(protocol::Type::ring), lane->offer().encode());
     lanes_.push_back(std::move(lane));
     note_credits();
@@ -205,15 +231,49 @@ void TargetLink::on_lane_closed(IncomingLane& lane, const Error& reason) {
   end(reason, false);
 }
 
+void TargetLink::on_lane_connected(IncomingLane& lane) {
+  // Who asks for slices is told of them by the loop thread.
+  if (!finished_ && !options_.report_slices) inbox_.attend_to(&lane.endpoint());
+}
+
+void TargetLink::on_slices(IncomingLane&, const IncomingLane::Landed& begun, std::uint32_t valid) {
+  if (finished_ || !options_.report_slices) return;
+  begun_ = {progress_of(begun, valid), begun.header.events_before};
+  report_begun();
+}
+
+void TargetLink::report_begun() {
+  if (!begun_ || begun_->progress.info.sequence > expected_ ||
+      begun_->events_before > events_delivered_) {
+    return;
+  }
+  const SliceProgress progress = std::move(begun_->progress);
+  begun_.reset();
+  if (progress.info.sequence == expected_) report(progress);  // else it is whole by now
+}
+
+void TargetLink::report(const SliceProgress& progress) {
+  {
+    const std::lock_guard lock(inbox_.mutex);
+    if (inbox_.flushing) return;
+  }
+  owner_.on_slices(progress);
+}
+
 void TargetLink::on_landed(IncomingLane& lane, std::uint16_t slot) {
-  if (finished_) return;
+  if (finished_ || ending_) return;
   try {
     IncomingLane::Landed landed = lane.open(slot);
     const std::uint64_t sequence = landed.header.sequence;
-    if (sequence < expected_ || !landed_.try_emplace(sequence, std::move(landed)).second) {
+    // Behind all of them, unless the transport does not keep order.
+    auto place = landed_.end();
+    while (place != landed_.begin() && (place - 1)->header.sequence > sequence) --place;
+    const bool is_known = place != landed_.begin() && (place - 1)->header.sequence == sequence;
+    if (sequence < expected_ || is_known) {
       throw Error(ErrorCode::protocol,
                   "The initiator sent grain " + std::to_string(sequence) + " twice");
     }
+    landed_.insert(place, std::move(landed));
     deliver();
   } catch (const Error& error) {
     end(error, false);
@@ -235,21 +295,23 @@ void TargetLink::deliver() {
           ++inbox_.events_taken;
         }
       }
-      inbox_.changed.notify_one();
+      inbox_.notify();
       continue;
     }
     const auto next = landed_.begin();
-    if (next == landed_.end() || next->first != expected_ ||
-        next->second.header.events_before > events_delivered_) {
+    if (next == landed_.end() || next->header.sequence != expected_ ||
+        next->header.events_before > events_delivered_) {
       break;
     }
-    const std::uint64_t epoch = next->second.header.epoch;
-    IncomingGrain grain = std::move(next->second.grain);
+    if (options_.report_slices) report(progress_of(*next, next->header.total_slices));
+    const std::uint64_t epoch = next->header.epoch;
+    IncomingGrain grain = std::move(next->grain);
     landed_.erase(next);
     ++expected_;
     deliver_grain(std::move(grain));
     retire_before(epoch);
   }
+  report_begun();
   if (events_delivered_ != events_before) send_status();
   if (last_before_bye_ != kNone && expected_ > last_before_bye_ && events_.empty()) {
     end(Error(ErrorCode::disconnected, "The initiator stopped"), true);
@@ -267,7 +329,7 @@ void TargetLink::deliver_grain(IncomingGrain grain) {
     inbox_.stats.credits = lanes_.back()->granted();
     if (!inbox_.flushing) inbox_.items.push_back({std::move(grain), inbox_.session});
   }
-  inbox_.changed.notify_one();
+  inbox_.notify();
 }
 
 /// Grains come in order, so those of earlier epochs are all here: their connections may go.
@@ -279,6 +341,14 @@ void TargetLink::retire_before(std::uint64_t epoch) {
     lanes_.erase(lanes_.begin());
   }
   loop_.post([self = shared_from_this(), old] { old->clear(); });
+}
+
+void TargetLink::return_credits(std::uint64_t epoch) {
+  if (finished_) return;  // and its target may be gone
+  for (const auto& lane : lanes_) {
+    if (lane->epoch() == epoch) lane->return_credits();
+  }
+  note_credits();
 }
 
 void TargetLink::note_credits() {

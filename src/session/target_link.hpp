@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +18,8 @@
 
 namespace grainfabric {
 
-/// One control connection at the target, from its accept to its end. Loop thread only.
+/// One control connection at the target, from its accept to its end. On the loop thread, and as far
+/// as grains go in turns of the loop.
 class TargetLink final : public std::enable_shared_from_this<TargetLink>,
                          public ChannelEvents,
                          public IncomingLane::Events {
@@ -34,6 +35,8 @@ class TargetLink final : public std::enable_shared_from_this<TargetLink>,
     virtual void on_link_ended(TargetLink& link, const Error& reason, bool orderly) = 0;
     /// Something was refused while the session goes on or before it began.
     virtual void on_refused(TargetLink& link, const Error& reason) = 0;
+    /// As TargetEvents.
+    virtual void on_slices(const SliceProgress& progress) = 0;
 
    protected:
     ~Owner() = default;
@@ -66,14 +69,20 @@ class TargetLink final : public std::enable_shared_from_this<TargetLink>,
   void on_hello(const protocol::Hello& hello);
   void on_config(const protocol::Config& config);
   void on_event(protocol::Event event);
+  void on_lane_connected(IncomingLane& lane) override;
+  void on_slices(IncomingLane& lane, const IncomingLane::Landed& begun,
+                 std::uint32_t valid) override;
   void on_landed(IncomingLane& lane, std::uint16_t slot) override;
   void on_lane_closed(IncomingLane& lane, const Error& reason) override;
   void on_heartbeat();
 
   void deliver();
   void deliver_grain(IncomingGrain grain);
+  void report_begun();
+  void report(const SliceProgress& progress);
   void end(const Error& reason, bool orderly);
   void retire_before(std::uint64_t epoch);
+  void return_credits(std::uint64_t epoch);
   void note_credits();
 
   EventLoop& loop_;
@@ -88,13 +97,20 @@ class TargetLink final : public std::enable_shared_from_this<TargetLink>,
   Token stream_;
   std::unique_ptr<transport::Domain> domain_;
   std::vector<std::unique_ptr<IncomingLane>> lanes_;  // by epoch; the last is the newest
-  std::map<std::uint64_t, IncomingLane::Landed> landed_;
+  std::vector<IncomingLane::Landed> landed_;          // by sequence, the next in front
+  /// The newest slices that wait until all before their grain is delivered.
+  struct Begun {
+    SliceProgress progress;
+    std::uint64_t events_before;
+  };
+  std::optional<Begun> begun_;
   std::deque<protocol::Event> events_;
   std::uint64_t expected_ = 1;
   std::uint64_t events_received_ = 0;
   std::uint64_t events_delivered_ = 0;
   std::uint64_t last_before_bye_ = kNone;
   bool first_grain_ = true;
+  bool ending_ = false;
   bool finished_ = false;
 };
 

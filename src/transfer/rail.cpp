@@ -19,6 +19,11 @@ std::size_t in_flight_limit(std::size_t write_depth) {
                                           : std::max<std::size_t>(write_depth / 2, 1);
 }
 
+std::size_t piece_size_of(const RailOptions& options, const transport::Capabilities& capabilities) {
+  const std::size_t wanted = options.piece_size != 0 ? options.piece_size : capabilities.piece_size;
+  return std::min({std::max(wanted, kSmallestPiece), capabilities.max_write, kLargestPiece});
+}
+
 /// A piece's context: which transfer, and how long it was.
 std::uint64_t make_context(std::uint64_t id, std::size_t size) {
   return id << 32U | static_cast<std::uint32_t>(size);
@@ -30,8 +35,7 @@ Rail::Rail(transport::Endpoint& endpoint, const transport::Capabilities& capabil
            RailOptions options)
     : endpoint_(endpoint),
       announce_(capabilities.ordered ? Announce::last_piece : Announce::every_piece),
-      piece_size_(std::min(
-          {std::max(options.piece_size, kSmallestPiece), capabilities.max_write, kLargestPiece})),
+      piece_size_(piece_size_of(options, capabilities)),
       window_(options.window),
       max_in_flight_(in_flight_limit(capabilities.write_depth)) {}
 
@@ -46,9 +50,22 @@ void Rail::submit(Transfer transfer) {
   pump();
 }
 
+Rail::Announcement Rail::next_announcement(const Queued& queued) const noexcept {
+  const Transfer& transfer = queued.transfer;
+  if (transfer.slice_size != 0 && announce_ == Announce::last_piece) {
+    const std::size_t in_slices = std::max(queued.posted, transfer.lead) - transfer.lead;
+    const std::size_t next = in_slices / transfer.slice_size + 1;
+    if (next < transfer.slices) {
+      return {transfer.lead + next * transfer.slice_size, static_cast<std::uint16_t>(next)};
+    }
+  }
+  return {queued.size, transfer.slices};
+}
+
 transport::Posted Rail::post_piece(Queued& queued) {
-  const std::size_t length = std::min(piece_size_, queued.size - queued.posted);
-  std::array<transport::LocalPiece, Transfer::kMaxPieces> parts{};
+  const Announcement next = next_announcement(queued);
+  const std::size_t length = std::min(piece_size_, next.end - queued.posted);
+  std::array<transport::LocalPiece, Transfer::kMaxPieces> parts;
   std::size_t count = 0;
   std::size_t skip = queued.posted;
   std::size_t wanted = length;
@@ -65,8 +82,10 @@ transport::Posted Rail::post_piece(Queued& queued) {
   }
   const bool last = queued.posted + length == queued.size;
   std::optional<std::uint32_t> immediate;
-  if (last || announce_ == Announce::every_piece) {
+  if (announce_ == Announce::every_piece) {
     immediate = make_immediate(queued.transfer.subject, announcements(queued.size));
+  } else if (queued.posted + length == next.end) {
+    immediate = make_immediate(queued.transfer.subject, next.slices);
   }
   const std::uint64_t id = first_id_ + next_;
   const std::uint64_t address = queued.transfer.target_address + queued.posted;
@@ -108,7 +127,7 @@ void Rail::on_completed(std::uint64_t context) {
     if (auto done = std::exchange(transfers_[index].transfer.done, nullptr)) done(true);
   }
   while (!transfers_.empty() && transfers_.front().completed == transfers_.front().size) {
-    transfers_.pop_front();
+    transfers_.drop_front();
     ++first_id_;
     --next_;
   }
@@ -116,12 +135,11 @@ void Rail::on_completed(std::uint64_t context) {
 }
 
 void Rail::abandon() {
-  std::deque<Queued> ended;
-  ended.swap(transfers_);
+  auto ended = std::exchange(transfers_, {});
   first_id_ += ended.size();
   next_ = 0;
-  for (Queued& queued : ended) {
-    if (queued.transfer.done) queued.transfer.done(false);
+  for (; !ended.empty(); ended.drop_front()) {
+    if (ended.front().transfer.done) ended.front().transfer.done(false);
   }
 }
 

@@ -4,11 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <span>
 
 #include "base/export.hpp"
+#include "base/fifo.hpp"
 #include "transfer/rail_options.hpp"
 #include "transport/transport.hpp"
 
@@ -30,6 +30,12 @@ struct Transfer {
   std::uint64_t key = 0;
   /// Low half of the immediate data: what the transfer is about (a slot).
   std::uint16_t subject = 0;
+  /// Where order is kept, the last piece says `slices` in the high half; and where slice_size is
+  /// not 0, their number so far is said after the first `lead` + slice_size bytes and after each
+  /// slice_size more.
+  std::uint16_t slices = 1;
+  std::size_t lead = 0;
+  std::size_t slice_size = 0;
   /// The local memory is free again (or, false, the endpoint failed first). On the loop thread.
   std::function<void(bool written)> done;
 
@@ -42,7 +48,8 @@ struct Transfer {
 
 /// Immediate data of a transfer: subject in bits 0-15; in bits 16-31, with Announce::last_piece the
 /// number of slices valid now (1 of 1 for a whole grain), with every_piece the number of
-/// immediates that make the transfer complete.
+/// immediates that make the transfer complete (which of its bytes one of them speaks for is not in
+/// it, so that there are no slices there).
 constexpr std::uint32_t make_immediate(std::uint16_t subject, std::uint16_t count) {
   return static_cast<std::uint32_t>(count) << 16U | subject;
 }
@@ -56,7 +63,7 @@ class GRAINFABRIC_API Rail {
        RailOptions options);
 
   [[nodiscard]] Announce announce() const noexcept { return announce_; }
-  /// The number of immediates that a transfer of `size` bytes sends.
+  /// The number of immediates that a transfer of `size` bytes in one slice sends.
   [[nodiscard]] std::uint16_t announcements(std::size_t size) const noexcept;
   /// Longest transfer whose pieces still can be counted in an immediate.
   [[nodiscard]] std::size_t max_transfer() const noexcept { return piece_size_ * 0xFFFF; }
@@ -81,6 +88,13 @@ class GRAINFABRIC_API Rail {
     std::size_t completed = 0;  // bytes
   };
 
+  /// What the next immediate of a transfer speaks for, and says.
+  struct Announcement {
+    std::size_t end;  // bytes from the front of the transfer
+    std::uint16_t slices;
+  };
+
+  [[nodiscard]] Announcement next_announcement(const Queued& queued) const noexcept;
   transport::Posted post_piece(Queued& queued);
 
   transport::Endpoint& endpoint_;
@@ -88,7 +102,7 @@ class GRAINFABRIC_API Rail {
   const std::size_t piece_size_;
   const std::size_t window_;
   const std::size_t max_in_flight_;
-  std::deque<Queued> transfers_;  // front is the oldest; contexts count from first_id_
+  Fifo<Queued> transfers_;  // front is the oldest; contexts count from first_id_
   std::uint64_t first_id_ = 0;
   std::size_t next_ = 0;       // first of transfers_ not posted whole
   std::size_t in_flight_ = 0;  // pieces

@@ -69,6 +69,13 @@ std::vector<std::string> offers(const std::string& wanted,
   return names;
 }
 
+bool names_only(const std::string& wanted, const std::vector<std::string>& available) {
+  const std::vector<std::string> asked = split(wanted);
+  return !asked.empty() && std::all_of(asked.begin(), asked.end(), [&](const std::string& name) {
+    return contains(available, name);
+  });
+}
+
 std::vector<std::string> common_providers(const std::vector<std::string>& own,
                                           const std::vector<std::string>& offered, bool one_host) {
   std::vector<std::string> common;

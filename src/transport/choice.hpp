@@ -20,6 +20,10 @@ GRAINFABRIC_API std::vector<std::string> offers(const std::string& wanted,
                                                 const std::vector<std::string>& available,
                                                 const PathFacts& path = {});
 
+/// Whether `wanted` has nothing but names that are `available`, and no "auto".
+GRAINFABRIC_API bool names_only(const std::string& wanted,
+                                const std::vector<std::string>& available);
+
 /// The target's `own` preference applied to what the initiator `offered`: all that both have, in
 /// the order of `own`. Without local unless they may be on `one_host`.
 GRAINFABRIC_API std::vector<std::string> common_providers(const std::vector<std::string>& own,

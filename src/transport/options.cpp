@@ -76,6 +76,13 @@ std::optional<std::int64_t> OptionReader::number(const std::string& key, std::in
   return value;
 }
 
+std::size_t OptionReader::piece_size(std::size_t fallback) {
+  constexpr std::int64_t kLeast = 4096;
+  constexpr std::int64_t kMost = std::int64_t{1} << 30U;
+  const auto size = number("piece-size", kLeast, kMost);
+  return size ? static_cast<std::size_t>(*size) : fallback;
+}
+
 void OptionReader::finish() const {
   if (options_.empty()) return;
   std::string known;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -45,6 +46,8 @@ class GRAINFABRIC_API OptionReader {
   /// A whole number from `least` to `most`, or nothing if it is not set. Throws
   /// Error(invalid_argument) for anything else.
   std::optional<std::int64_t> number(const std::string& key, std::int64_t least, std::int64_t most);
+  /// "piece-size", see Capabilities::piece_size: bytes, 4096 to 2^30; `fallback` if it is not set.
+  std::size_t piece_size(std::size_t fallback);
   /// Throws Error(invalid_argument), with the keys that were asked for, if others are set.
   void finish() const;
 

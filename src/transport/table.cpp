@@ -41,12 +41,18 @@ const Table& Table::shared() {
 }
 
 Table::Table() {
-  for (const char* module : kModules) load(module);
-  transports_.push_back(local::make_transport());
-  transports_.push_back(udp::make_transport());
+  built_in_.push_back(local::make_transport());
+  built_in_.push_back(udp::make_transport());
 }
 
-void Table::load(const std::string& module) {
+const Table::Modules& Table::modules() const {
+  std::call_once(once_, [this] {
+    for (const char* module : kModules) modules_.load(module);
+  });
+  return modules_;
+}
+
+void Table::Modules::load(const std::string& module) {
   const std::string file = "libgrainfabric-" + module + ".so";
   std::string reason = "this build has no such module (" + file + " is not in";
   for (const std::string& folder : module_folders()) {
@@ -58,7 +64,7 @@ void Table::load(const std::string& module) {
     GModule* handle = g_module_open(path.c_str(), G_MODULE_BIND_LOCAL);
     if (handle == nullptr) {
       reason = g_module_error();
-      missing_.push_back({module, reason});
+      missing.push_back({module, reason});
       log(LogLevel::info, "transport",
           "Transport module " + module + " is not available: " + reason);
       return;
@@ -66,40 +72,69 @@ void Table::load(const std::string& module) {
     g_module_make_resident(handle);
     gpointer symbol = nullptr;
     if (g_module_symbol(handle, kModuleSymbol, &symbol) != TRUE) {
-      missing_.push_back({module, path + " is not a transport module of this version"});
+      missing.push_back({module, path + " is not a transport module of this version"});
       return;
     }
     try {
       std::unique_ptr<Transport> transport(reinterpret_cast<ModuleEntry>(symbol)());
       if (!transport) throw Error(ErrorCode::unsupported, path + " gives no transport");
-      transports_.push_back(std::move(transport));
+      transports.push_back(std::move(transport));
     } catch (const Error& error) {
-      missing_.push_back({module, error.what()});
+      missing.push_back({module, error.what()});
       log(LogLevel::info, "transport",
           "Transport module " + module + " is not available: " + error.what());
     }
     return;
   }
-  missing_.push_back({module, reason + ")"});
+  missing.push_back({module, reason + ")"});
   log(LogLevel::info, "transport",
       "Transport module " + module + " is not available: " + reason + ")");
 }
 
-std::vector<std::string> Table::providers() const {
-  std::vector<std::string> names;
-  for (const auto& transport : transports_) {
+namespace {
+
+void append_names(const std::vector<std::unique_ptr<Transport>>& transports,
+                  std::vector<std::string>* names) {
+  for (const auto& transport : transports) {
     const auto more = transport->providers();
-    names.insert(names.end(), more.begin(), more.end());
+    names->insert(names->end(), more.begin(), more.end());
   }
-  return names;
 }
 
-Transport* Table::find(const std::string& provider) const {
-  for (const auto& transport : transports_) {
+Transport* find_among(const std::vector<std::unique_ptr<Transport>>& transports,
+                      const std::string& provider) {
+  for (const auto& transport : transports) {
     const auto names = transport->providers();
     if (std::find(names.begin(), names.end(), provider) != names.end()) return transport.get();
   }
   return nullptr;
+}
+
+}  // namespace
+
+std::vector<std::string> Table::providers() const {
+  std::vector<std::string> names;
+  append_names(modules().transports, &names);
+  append_names(built_in_, &names);
+  return names;
+}
+
+std::vector<std::string> Table::providers_for(const std::string& wanted) const {
+  std::vector<std::string> names;
+  append_names(built_in_, &names);
+  return names_only(wanted, names) ? names : providers();
+}
+
+std::vector<Transport*> Table::transports() const {
+  std::vector<Transport*> all;
+  for (const auto& transport : modules().transports) all.push_back(transport.get());
+  for (const auto& transport : built_in_) all.push_back(transport.get());
+  return all;
+}
+
+Transport* Table::find(const std::string& provider) const {
+  Transport* const built_in = find_among(built_in_, provider);
+  return built_in != nullptr ? built_in : find_among(modules().transports, provider);
 }
 
 void Table::check(const ProviderOptions& options) const {
@@ -122,17 +157,17 @@ std::unique_ptr<Domain> Table::open(const DomainOptions& options) const {
   std::string known;
   for (const std::string& name : providers()) known += (known.empty() ? "" : ", ") + name;
   std::string failure = "Provider \"" + options.provider + "\" is not available on this host";
-  for (const Missing& missing : missing_) {
-    failure += "; transport module " + missing.module + ": " + missing.reason;
+  for (const Missing& one : missing()) {
+    failure += "; transport module " + one.module + ": " + one.reason;
   }
   throw Error(ErrorCode::unknown_provider, failure,
               "Available here: auto, " + known + "." +
-                  (missing_.empty() ? "" : " Install libfabric (package libfabric1) for others."));
+                  (missing().empty() ? "" : " Install libfabric (package libfabric1) for others."));
 }
 
 void require_offers(const std::string& wanted) {
   const Table& table = Table::shared();
-  const auto available = table.providers();
+  const auto available = table.providers_for(wanted);
   const auto names = offers(wanted, available);
   const bool any = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
     return std::find(available.begin(), available.end(), name) != available.end();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -10,9 +11,10 @@
 
 namespace grainfabric::transport {
 
-/// The transports present on this host: those built in (udp), and modules found beside the engine,
-/// or in the folders of GRAINFABRIC_MODULE_PATH (colon-separated), whose libraries load. Filled
-/// once a process, at first use; any thread.
+/// The transports present on this host: those built in (local, udp), and modules found beside the
+/// engine, or in the folders of GRAINFABRIC_MODULE_PATH (colon-separated), whose libraries load.
+/// They are loaded once a process, when somebody asks for what is not built in: libfabric takes a
+/// tenth of a second to look around. Any thread.
 class GRAINFABRIC_API Table {
  public:
   static const Table& shared();
@@ -25,10 +27,11 @@ class GRAINFABRIC_API Table {
 
   /// All provider names that open() takes now.
   [[nodiscard]] std::vector<std::string> providers() const;
-  [[nodiscard]] const std::vector<Missing>& missing() const noexcept { return missing_; }
-  [[nodiscard]] const std::vector<std::unique_ptr<Transport>>& transports() const noexcept {
-    return transports_;
-  }
+  /// Those among which offers() finds all that it would find among providers().
+  [[nodiscard]] std::vector<std::string> providers_for(const std::string& wanted) const;
+  [[nodiscard]] const std::vector<Missing>& missing() const { return modules().missing; }
+  /// Modules first.
+  [[nodiscard]] std::vector<Transport*> transports() const;
 
   /// Throws Error(invalid_argument) for options that open() will never take, of those providers
   /// that are here: what another host has must not stop this one.
@@ -39,12 +42,20 @@ class GRAINFABRIC_API Table {
   [[nodiscard]] std::unique_ptr<Domain> open(const DomainOptions& options) const;
 
  private:
-  Table();
-  [[nodiscard]] Transport* find(const std::string& provider) const;
-  void load(const std::string& module);
+  using Transports = std::vector<std::unique_ptr<Transport>>;
+  struct Modules {
+    Transports transports;
+    std::vector<Missing> missing;
+    void load(const std::string& module);
+  };
 
-  std::vector<std::unique_ptr<Transport>> transports_;
-  std::vector<Missing> missing_;
+  Table();
+  [[nodiscard]] const Modules& modules() const;
+  [[nodiscard]] Transport* find(const std::string& provider) const;
+
+  Transports built_in_;
+  mutable std::once_flag once_;
+  mutable Modules modules_;  // see modules()
 };
 
 /// Throws Error(unknown_provider) when `wanted` (see offers()) names nothing that is available

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/doorbell.hpp"
 #include "base/error.hpp"
 #include "base/event_loop.hpp"
 #include "base/export.hpp"
@@ -20,8 +22,9 @@
 /// registered memory of a peer, and small messages.
 ///
 /// Rules for all of it:
-///  - Threads: whoever opened a Domain drives it and all its children from one thread (the
-///    engine's event loop). Nothing here locks, nothing here blocks.
+///  - Threads: whoever opened a Domain drives it and all its children from one thread at a time:
+///  the
+///    engine's event loop, or who has its turn. Nothing here locks, nothing here blocks.
 ///  - Ownership: children keep what they need of their parents alive; destroy in any order.
 ///    Destroying an Endpoint closes it at once, transfers in flight included; no event follows.
 ///  - Errors: opening, registering and connecting throw Error; posting returns Posted; an endpoint
@@ -66,14 +69,18 @@ struct LocalPiece {
 
 /// What a Domain can do, fixed when it is opened. Sizes in bytes.
 struct Capabilities {
-  std::string provider;         ///< As `provider=` takes it: "tcp", "tcp;ofi_rxm", "shm", …
-  std::string interface;        ///< Device or interface it runs on: "eth0", "rxe0"; may be empty.
-  std::size_t max_write = 0;    ///< Longest single write or read; longer ones are refused.
-  std::size_t max_inject = 0;   ///< Longest inject_write().
-  std::size_t max_send = 0;     ///< Longest send().
-  std::size_t max_pieces = 1;   ///< LocalPieces in one write.
-  std::size_t write_depth = 0;  ///< Writes in flight per endpoint before Posted::again.
-  bool ordered = false;         ///< An immediate tells that all earlier writes have landed too.
+  std::string provider;        ///< As `provider=` takes it: "tcp", "tcp;ofi_rxm", "shm", …
+  std::string interface;       ///< Device or interface it runs on: "eth0", "rxe0"; may be empty.
+  std::size_t max_write = 0;   ///< Longest single write or read; longer ones are refused.
+  std::size_t max_inject = 0;  ///< Longest inject_write().
+  std::size_t max_send = 0;    ///< Longest send().
+  std::size_t max_pieces = 1;  ///< LocalPieces in one write.
+  /// Length of a write at which long transfers are quickest. Pieces near the size of a core's cache
+  /// keep the bytes hot between the copies of a software transport; src/README.md has the
+  /// measurements.
+  std::size_t piece_size = std::size_t{512} << 10U;
+  std::size_t write_depth = 0;      ///< Writes in flight per endpoint before Posted::again.
+  bool ordered = false;             ///< An immediate tells that all earlier writes have landed too.
   bool local_registration = false;  ///< LocalPieces must be registered.
   bool shares = false;              ///< Endpoint::share() works: one host.
 };
@@ -84,7 +91,7 @@ enum class Posted {
   failed,  ///< The endpoint is closed or the request can never work; on_closed says why.
 };
 
-/// What an Endpoint tells its user, from inside progress(), on the loop thread.
+/// What an Endpoint tells its user, from inside progress() or attend().
 class EndpointEvents {
  public:
   /// Writes may be posted from now on. Called once, before anything else.
@@ -127,6 +134,18 @@ class Endpoint : public Pollable {
                       std::uint64_t key, std::uint64_t context) = 0;
   /// Sends a message of at most max_send bytes; `message` may change as soon as the call returns.
   virtual Posted send(std::span<const std::byte> message, std::uint64_t context) = 0;
+
+  // For a thread that attends to its endpoint itself rather than be told by the loop thread; where
+  // that is quicker, which is where there is a doorbell().
+  /// As progress(), but leaves the end of the endpoint to that. The loop is not woken for what
+  /// comes within `how_long` (0: it is), so that this has to be called again by then or soon after.
+  virtual bool attend(std::chrono::milliseconds /*how_long*/) { return false; }
+  /// Before the thread sleeps at the doorbell: until the next attend() the loop is not woken.
+  /// False: something has come already.
+  virtual bool prepare_doorbell() { return false; }
+  /// Rings when there is something to attend to. Null before the connection, and where there is
+  /// none.
+  [[nodiscard]] virtual std::shared_ptr<Doorbell> doorbell() const { return nullptr; }
 
   // Where Capabilities::shares.
   /// Gives the peer a file to read from, under a number of the caller's. No completion.
@@ -192,7 +211,9 @@ class Transport {
   /// Throws Error(invalid_argument) where open() would, whatever the device: for an option that
   /// there is not, or a value that it never has.
   virtual void check(const std::string& provider, const Options& options) const {
-    OptionReader(provider, options).finish();
+    OptionReader reader(provider, options);
+    reader.piece_size(0);
+    reader.finish();
   }
   /// With options that check() takes. Throws Error: unknown_provider, unknown_interface,
   /// permission, …

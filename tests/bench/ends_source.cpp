@@ -9,6 +9,7 @@ struct _GstEndsSource {
   guint64 size;
   gboolean own_memory;
   gint rate;
+  guint64 fill;
   guint64 made;
 };
 
@@ -16,7 +17,7 @@ G_DEFINE_TYPE(GstEndsSource, gst_ends_source, GST_TYPE_PUSH_SRC)
 
 namespace {
 
-enum Property { kSize = 1, kOwnMemory, kRate };
+enum Property { kSize = 1, kOwnMemory, kRate, kFill };
 
 // Not ANY: then a GstBaseSrc would negotiate neither caps nor an allocation.
 GstStaticPadTemplate raw = GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS,
@@ -34,6 +35,9 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* sp
       break;
     case kRate:
       self->rate = g_value_get_int(value);
+      break;
+    case kFill:
+      self->fill = g_value_get_uint64(value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
@@ -60,6 +64,7 @@ GstFlowReturn fill(GstPushSrc* source, GstBuffer* buffer) {
     GST_BUFFER_PTS(buffer) =
         gst_util_uint64_scale(self->made, GST_SECOND, static_cast<guint64>(self->rate));
   }
+  if (self->made < self->fill) std::memset(map.data, 1, map.size);
   EndsMark mark{++self->made, monotonic_nanoseconds()};
   if (self->rate > 0) {
     // The sink waits until then; what it does after that is what counts.
@@ -88,6 +93,10 @@ static void gst_ends_source_class_init(GstEndsSourceClass* klass) {
   g_object_class_install_property(
       object, kRate,
       g_param_spec_int("rate", "Rate", "Frames a second, 0: no times", 0, 1000, 0, kWritable));
+  g_object_class_install_property(
+      object, kFill,
+      g_param_spec_uint64("fill", "Fill", "Frames at the start that are written whole", 0,
+                          G_MAXUINT32, 0, kWritable));
   gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &raw);
   gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(klass), "Ends source", "Source/Test",
                                         "Touches only the ends of its buffers", "grainfabric");

@@ -9,6 +9,9 @@
 /// the way of a picture, not its making. Renders into the pool or allocator that downstream offers,
 /// or with `own-memory` into system memory of its own.
 ///
+/// With `fill` the first so many buffers are written whole: what is sent from pages that nobody
+/// ever wrote is read from the one zero page, which lies in the cache.
+///
 /// Takes the raw caps that follow it; frames have `size` bytes.
 G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(GstEndsSource, gst_ends_source, GST, ENDS_SOURCE, GstPushSrc)

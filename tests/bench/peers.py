@@ -13,17 +13,43 @@ class Failed(Exception):
 
 
 class TcpStream:
-    """A plain TCP stream, `call` bytes to a system call."""
+    """A plain TCP stream of grains, `call` bytes to a system call (a whole grain)."""
 
-    def __init__(self, build, call):
-        self.name, self.setting = 'tcp stream', call
-        self._program = f'{build}/tests/bench/tcp_stream'
+    def __init__(self, build, call=None, grain=GRAIN):
+        self.name, self.setting = 'tcp stream', call or grain
+        self._program, self._grain = f'{build}/tests/bench/tcp_stream', str(grain)
 
     def server(self):
-        return [self._program, 'server', '{address}', str(self.setting)]
+        return [self._program, 'server', '{address}', self._grain, str(self.setting)]
 
     def client(self, port, seconds):
-        return [self._program, 'client', '{address}', port, str(self.setting), str(seconds)]
+        return [self._program, 'client', '{address}', port, self._grain, str(self.setting),
+                str(seconds)]
+
+    @staticmethod
+    def result(text):
+        return json.loads(text)
+
+
+class LibfabricLoop:
+    """Raw libfabric (tcp) that writes whole grains; `rate` a second, 0: as fast as it goes."""
+
+    def __init__(self, build, grain=GRAIN, depth=8, rate=0):
+        self.name = 'libfabric loop'
+        self._program = f'{build}/tests/bench/libfabric_loop'
+        self._load, self._rate = [str(grain), str(depth)], str(rate)
+
+    def is_there(self):
+        if os.path.exists(self._program):
+            return True
+        print('libfabric loop: not built, the build directory is without libfabric (-Dofi)')
+        return False
+
+    def server(self):
+        return [self._program, 'server', '{address}', *self._load]
+
+    def client(self, port, seconds):
+        return [self._program, 'client', '{address}', port, *self._load, str(seconds), self._rate]
 
     @staticmethod
     def result(text):
@@ -31,11 +57,14 @@ class TcpStream:
 
 
 class Engine:
-    """The engine over one of its transports, in pieces of `piece` bytes."""
+    """The engine over one of its transports, in pieces of `piece` bytes (its default)."""
 
-    def __init__(self, build, provider, piece):
+    def __init__(self, build, provider, piece=None, grain=GRAIN, depth=8):
         self.name, self.setting = provider, piece
         self._program = f'{build}/src/tool/grainfabric'
+        self._load = ['--sizes', str(grain), '--depth', str(depth)]
+        if piece:
+            self._load += ['--piece-size', str(piece)]
 
     def server(self):
         return [self._program, 'bench', 'server', '--port', '0', '--address', '{address}',
@@ -43,8 +72,7 @@ class Engine:
 
     def client(self, port, seconds):
         return [self._program, 'bench', 'client', '{address}', '--port', port, '--provider',
-                self.name, '--sizes', str(GRAIN), '--depth', '8', '--piece-size',
-                str(self.setting), '--seconds', str(seconds), '--json', '--quiet']
+                self.name, *self._load, '--seconds', str(seconds), '--json', '--quiet']
 
     @staticmethod
     def result(text):

@@ -1,150 +1,229 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compares pipelines with GStreamer's shmsink and shmsrc on one host, side by side in one run.
+"""Pipeline to pipeline, beside GStreamer's own elements and what is under them, in one run.
 
-    pipelines.py BUILD rate   grains a second and latency as fast as it goes, sync=false
-    pipelines.py BUILD live   latency and CPU at 60 grains a second, sync=true
+    pipelines.py BUILD rate     one host, as fast as it goes: local beside shmsink and shmsrc
+    pipelines.py BUILD network  tcp and udp, as fast as it goes: beside a plain TCP stream, a raw
+                                libfabric loop, tcpclientsink and tcpserversrc, and our own engine
+    pipelines.py BUILD live     latency and CPU at 60 pictures a second
+    pipelines.py BUILD audio    blocks of 1 ms: as fast as it goes, and at 1000 a second
+    pipelines.py BUILD idle     CPU of a receiver that nobody sends to
 
 The source touches only the ends of the buffers that it is offered (endssrc), so that the way of a
-picture is measured and not its making. Tables are of medians over --rounds; within a round the peers
-take turns. --json FILE has every single figure.
+picture is measured and not its making. Tables are of medians over --rounds; within a round the
+peers take turns. --json FILE has every single figure.
 """
-import argparse
+import functools
 import json
-import os
-import socket
-import statistics
-import subprocess
-import sys
 import tempfile
 
-from peers import use_modules_of
+from elements import AUDIO, Fabric, Process, Shm, TcpElements, free_port, measure, picture, present
+from paths import Loopback, path_of
+from peers import Engine, Flow, LibfabricLoop, TcpStream
+from report import congestion, median, parser, run, say, table, take_turns
 
-SIZES = {'1080p': (1920, 1080, 5_529_600), '2160p': (3840, 2160, 22_118_400),
-         '4320p': (7680, 4320, 88_473_600)}
+SIZES = ['1080p', '2160p', '4320p']
+SECONDS = {'rate': 2, 'network': 1.5, 'live': 10, 'audio': 2, 'idle': 5}
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('build', help='build directory, with -Dbenchmarks=enabled')
-    parser.add_argument('what', choices=['rate', 'live'])
-    parser.add_argument('--seconds', type=float, default=2, help='of each run')
-    parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--size', action='append', choices=list(SIZES),
-                        help='only this one; may be given several times')
-    parser.add_argument('--provider', default='local', help='of fabricsink and fabricsrc')
-    parser.add_argument('--json', metavar='FILE', help='write all figures there')
-    return parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument('what', choices=list(SECONDS))
+    made.add_argument('--size', action='append', choices=SIZES,
+                      help='only this one (rate, network); may be given several times')
+    made.add_argument('--path', action='append', choices=['loopback', '1500', '9000'],
+                      help='of network: loopback, or veth of this MTU (root); several times')
+    options = made.parse_args()
+    options.seconds = options.seconds or SECONDS[options.what]
+    return options
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+def cpu_of(figure):
+    """Per cent of a core, both sides."""
+    return (figure['sender-cpu'] + figure['receiver-cpu']) / figure['window'] * 100
 
 
-def caps(size):
-    width, height, _ = SIZES[size]
-    return f'video/x-raw,format=v210,width={width},height={height},framerate=60/1'
+def cost_of(figure):
+    """CPU seconds a gigabyte, both sides."""
+    return sum(figure['cpu-seconds-per-gigabyte'].values())
 
 
-class Fabric:
-    """`own`: the source ignores the pool that fabricsink offers."""
-
-    def __init__(self, provider, own=False):
-        self.name = provider + (', own memory' if own else '')
-        self._provider, self._source = provider, 'own-memory=true' if own else ''
-
-    def lines(self, size, live, _):
-        port = free_port()
-        source = f'endssrc size={SIZES[size][2]} rate={60 if live else 0} {self._source}'
-        return (f'{source} ! {caps(size)} ! fabricsink host=127.0.0.1 port={port} '
-                f'provider={self._provider} sync={str(live).lower()}',
-                f'fabricsrc address=127.0.0.1 port={port} provider={self._provider} ! '
-                'fakesink name=sink sync=false')
+def latency(share):
+    return lambda figure: figure['latency-us'][share]
 
 
-class Shm:
-    """GStreamer's, with room for as many pictures as fabricsink has slots."""
-
-    def __init__(self, own=False):
-        self.name = 'shmsink' + (', own memory' if own else '')
-        self._source = 'own-memory=true' if own else ''
-
-    def lines(self, size, live, folder):
-        path = f'{folder}/socket-{free_port()}'
-        source = f'endssrc size={SIZES[size][2]} rate={60 if live else 0} {self._source}'
-        return (f'{source} ! {caps(size)} ! shmsink socket-path={path} '
-                f'shm-size={10 * SIZES[size][2]} sync={str(live).lower()}',
-                f'shmsrc socket-path={path} is-live=true ! {caps(size)} ! '
-                'fakesink name=sink sync=false')
+def result(media, figures):
+    return [{'media': media.name, 'peer': name, 'figures': found}
+            for name, found in figures.items()]
 
 
-def measure(build, peer, size, live, seconds, folder):
-    send, receive = peer.lines(size, live, folder)
-    program = f'{build}/tests/bench/pipeline_bench'
-    sender = subprocess.Popen([program, 'send', send])
-    try:
-        if 'socket-path=' in send:
-            wait_for(send.split('socket-path=')[1].split()[0], sender)
-        result = subprocess.run([program, 'receive', str(sender.pid), str(seconds), receive],
-                                stdout=subprocess.PIPE, text=True, timeout=seconds + 60, check=True)
-    finally:
-        sender.kill()
-        sender.wait()
-    found = json.loads(result.stdout)
-    if found['torn'] or found['missing']:
-        sys.exit(f'{peer.name}: {found["torn"]} grains torn, {found["missing"]} missing')
-    return found
+def flow(peer, path, options):
+    """What measures a peer that is not made of elements."""
+    return lambda: Flow(peer, path, options.seconds).wait()
 
 
-def has_shm():
-    if subprocess.run(['gst-inspect-1.0', '--exists', 'shmsink'], check=False).returncode == 0:
-        return True
-    print('shmsink is not on this host (package gstreamer1.0-plugins-bad)')
-    return False
+def streaming(peer, media, live, options, folder, path=Loopback()):
+    return lambda: measure(options.build, peer, media, live, options.seconds, folder, path)
 
 
-def wait_for(path, process):
-    """shmsrc gives up where nobody listens yet."""
-    while not os.path.exists(path):
-        if process.poll() is not None:
-            sys.exit('shmsink ended early')
+def providers_of(options):
+    """Those that need no device; tcp is libfabric's, and where that is, the raw loop was built."""
+    return ['local', *(['tcp'] if LibfabricLoop(options.build).is_there() else []), 'udp']
+
+
+# rate
+
+def rate(options):
+    peers = present([Shm(), Fabric('local'), Shm(own=True), Fabric('local', own=True)])
+    results, rows = [], []
+    for media in map(picture, options.size or SIZES):
+        with tempfile.TemporaryDirectory() as folder:
+            figures = take_turns({peer.name: streaming(peer, media, False, options, folder)
+                                  for peer in peers}, options.rounds)
+        for name, found in figures.items():
+            rows.append([f'{media.name} {name}', f'{median(found, "grains-per-second"):,.0f}',
+                         *(f'{median(found, latency(share)):,.1f}'
+                           for share in ('p50', 'p99', 'p99.9', 'max')),
+                         f'{median(found, cost_of):.4f}'])
+        results += result(media, figures)
+    say(f'\nOn one host, as fast as it goes, medians of {options.rounds} of {options.seconds} s')
+    table(['', 'grains/s', 'p50 µs', 'p99 µs', 'p99.9 µs', 'max µs', 'CPU s/GB'], rows)
+    return results
+
+
+# network
+
+def network(options):
+    results = []
+    for name in options.path or ['loopback']:
+        with path_of(name, options) as path, tempfile.TemporaryDirectory() as folder:
+            own = {}
+            for media in map(picture, options.size or SIZES):
+                figures = network_of(options, media, path, folder)
+                own[media.name] = {peer: median(found, 'gigabytes-per-second')
+                                   for peer, found in figures.items()}
+                results += [{'path': path.name, **one} for one in result(media, figures)]
+            compare_own(own)
+    return results
+
+
+def network_of(options, media, path, folder):
+    build, providers = options.build, providers_of(options)[1:]
+    peers = {'TCP stream': TcpStream(build, grain=media.size)}
+    if 'tcp' in providers:
+        peers['libfabric loop'] = LibfabricLoop(build, media.size)
+    peers |= {f'engine, {name}': Engine(build, name, grain=media.size) for name in providers}
+    measures = {name: flow(peer, path, options) for name, peer in peers.items()}
+    for peer in present([TcpElements(), *map(Fabric, providers)]):
+        name = f'pipelines, {peer.name}' if isinstance(peer, Fabric) else peer.name
+        measures[name] = streaming(peer, media, False, options, folder, path)
+    figures = take_turns(measures, options.rounds)
+    say(f'\n{media.name}, {path.name}, medians of {options.rounds} of {options.seconds} s; '
+        f'TCP with {congestion(options)}')
+    table(['', 'GB/s', 'of TCP stream', 'of libfabric loop', 'of tcpclientsink', 'sender s/GB',
+           'receiver s/GB', 'CPU of TCP stream', 'of tcpclientsink'],
+          [network_row(name, figures) for name in figures])
+    return figures
+
+
+def network_row(name, figures):
+    def ratio(key, to):
+        if to not in figures:
+            return ''
+        return f'{median(figures[name], key) / median(figures[to], key):.2f}'
+
+    def side(which):
+        return median(figures[name], lambda one: one['cpu-seconds-per-gigabyte'][which])
+
+    speed = 'gigabytes-per-second'
+    return [name, f'{median(figures[name], speed):.2f}', ratio(speed, 'TCP stream'),
+            ratio(speed, 'libfabric loop'), ratio(speed, 'tcpclientsink'),
+            f'{side("client"):.3f}', f'{side("server"):.3f}', ratio(cost_of, 'TCP stream'),
+            ratio(cost_of, 'tcpclientsink')]
+
+
+def compare_own(own):
+    """Pipelines beside the engine alone, and other sizes beside the first."""
+    sizes = list(own)
+    for name in ('tcp', 'udp'):
+        if f'pipelines, {name}' not in own[sizes[0]]:
+            continue
+        for size in sizes:
+            here = own[size][f'pipelines, {name}']
+            say(f'{name} {size}: {here / own[size][f"engine, {name}"]:.2f} of the engine alone, '
+                f'{here / own[sizes[0]][f"pipelines, {name}"]:.2f} of {sizes[0]}')
+
+
+# live
+
+PACED = ['p50 µs', 'p99 µs', 'p99.9 µs', 'max µs', 'sender CPU %', 'receiver CPU %', 'CPU %']
+
+
+def paced_cells(found):
+    return [*(f'{median(found, latency(share)):,.0f}' for share in ('p50', 'p99', 'p99.9')),
+            f'{max(map(latency("max"), found)):,.0f}',
+            *(f'{median(found, lambda one, side=side: one[side] / one["window"] * 100):.1f}'
+              for side in ('sender-cpu', 'receiver-cpu')), f'{median(found, cpu_of):.1f}']
+
+
+def live(options):
+    media, providers = picture('1080p'), providers_of(options)
+    with path_of('loopback', options) as path, tempfile.TemporaryDirectory() as folder:
+        measures = {peer.name: streaming(peer, media, True, options, folder, path)
+                    for peer in present([Shm(), TcpElements(), *map(Fabric, providers)])}
+        if 'tcp' in providers:
+            loop = LibfabricLoop(options.build, media.size, rate=media.rate)
+            measures['libfabric loop'] = flow(loop, path, options)
+        figures = take_turns(measures, options.rounds)
+    say(f'\n1080p at 60 a second, from the time a picture is due; medians of {options.rounds} of '
+        f'{options.seconds} s, max: of all; TCP with {congestion(options)}')
+    table(['', *PACED], [[name, *paced_cells(found)] for name, found in figures.items()])
+    return result(media, figures)
+
+
+# audio
+
+def audio(options):
+    peers = present([Shm(), TcpElements(), *map(Fabric, providers_of(options))])
+    with path_of('loopback', options) as path, tempfile.TemporaryDirectory() as folder:
+        fast, paced = (take_turns({peer.name: streaming(peer, AUDIO, paced, options, folder, path)
+                                   for peer in peers}, options.rounds) for paced in (False, True))
+    say(f'\nBlocks of {AUDIO.size} bytes (1 ms, 8 channels, S24LE): how many a second as fast as '
+        f'it goes; at 1000 a second latency and CPU; medians of {options.rounds} of '
+        f'{options.seconds} s, max: of all; TCP with {congestion(options)}')
+    table(['', 'grains/s', *PACED], [
+        [name, f'{median(fast[name], "grains-per-second"):,.0f}', *paced_cells(paced[name])]
+        for name in fast])
+    return [{'pace': pace, **one} for pace, figures in (('fast', fast), ('1000 a second', paced))
+            for one in result(AUDIO, figures)]
+
+
+# idle
+
+def idle(options):
+    fabric = 'fabricsrc address=127.0.0.1 port={} provider={} ! fakesink'
+    lines = {f'fabricsrc, {name}': fabric.format('{}', name)
+             for name in ('auto', *providers_of(options))}
+    lines['tcpserversrc'] = 'tcpserversrc host=127.0.0.1 port={} ! fakesink'
+
+    def measure_idle(line):
+        with Process(options.build, (), 'idle', str(options.seconds),
+                     line.format(free_port())) as process:
+            return json.loads(process.read(options.seconds + 30))
+
+    figures = take_turns({name: functools.partial(measure_idle, line)
+                          for name, line in lines.items()}, options.rounds)
+    say(f'\nA receiver that nobody sends to, medians of {options.rounds} of {options.seconds} s')
+    table(['', 'CPU %'], [[name, f'{median(found, lambda one: one["cpu"] / one["seconds"]):.3%}']
+                          for name, found in figures.items()])
+    return [{'peer': name, 'figures': found} for name, found in figures.items()]
 
 
 def main():
     options = parse()
-    use_modules_of(options.build)
-    os.environ['GST_PLUGIN_PATH'] = f'{options.build}/gst'
-    live = options.what == 'live'
-    peers = [Shm(), Fabric(options.provider)]
-    if not live:
-        peers += [Shm(own=True), Fabric(options.provider, own=True)]
-    if not has_shm():
-        peers = [peer for peer in peers if not isinstance(peer, Shm)]
-    everything = []
-    print(f'{"":8}{"":20}{"grains/s":>10}{"p50 us":>9}{"p99 us":>9}{"p99.9":>9}{"CPU %":>8}')
-    with tempfile.TemporaryDirectory() as folder:
-        for size in options.size or (['1080p'] if live else list(SIZES)):
-            figures = {peer: [] for peer in peers}
-            for _ in range(options.rounds):
-                for peer in peers:
-                    figures[peer].append(measure(options.build, peer, size, live,
-                                                 options.seconds, folder))
-            for peer, found in figures.items():
-                def median(of, found=found):
-                    return statistics.median(of(one) for one in found)
-                cpu = median(lambda one: (one['sender-cpu'] + one['receiver-cpu'])
-                             / one['seconds'] * 100)
-                print(f'{size:8}{peer.name:20}{median(lambda one: one["grains-per-second"]):10.0f}'
-                      f'{median(lambda one: one["latency-us"]["p50"]):9.1f}'
-                      f'{median(lambda one: one["latency-us"]["p99"]):9.1f}'
-                      f'{median(lambda one: one["latency-us"]["p99.9"]):9.1f}{cpu:8.1f}', flush=True)
-                everything.append({'size': size, 'peer': peer.name, 'figures': found})
-    if options.json:
-        with open(options.json, 'w', encoding='utf-8') as file:
-            json.dump({'benchmark': options.what, 'results': everything}, file, indent=1)
+    parts = {'rate': rate, 'network': network, 'live': live, 'audio': audio, 'idle': idle}
+    run(f'pipelines {options.what}', options, parts[options.what])
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -2,7 +2,6 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -13,7 +12,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <string>
@@ -22,15 +20,13 @@
 /// A plain TCP stream of grains from a ring in memory to a ring in memory: what any transport of
 /// ours is compared with.
 ///
-///     tcp_stream server ADDRESS CALL              prints the port it listens on, serves one client
-///     tcp_stream client ADDRESS PORT CALL SECONDS prints the result as JSON
+///     tcp_stream server ADDRESS GRAIN CALL    prints the port it listens on, serves one client
+///     tcp_stream client ADDRESS PORT GRAIN CALL SECONDS    prints the result as JSON
 ///
-/// CALL: bytes of one send() or recv(). Congestion control is the host's, or what
-/// TCP_STREAM_CONGESTION says: it decides more than anything else (bbr paces).
+/// GRAIN: bytes; the rings have room for eight. CALL: bytes of one send() or recv().
 namespace {
 
-constexpr std::size_t kGrain = 5'529'600;  // 1920 x 1080, v210
-constexpr std::size_t kRing = 8 * kGrain;
+constexpr std::size_t kSlots = 8;
 
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -45,11 +41,12 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-std::span<std::byte> make_ring() {
-  void* memory = ::mmap(nullptr, kRing, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+std::span<std::byte> make_ring(std::size_t grain) {
+  const std::size_t size = kSlots * grain;
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail("mmap");
-  std::memset(memory, 1, kRing);
-  return {static_cast<std::byte*>(memory), kRing};
+  std::memset(memory, 1, size);
+  return {static_cast<std::byte*>(memory), size};
 }
 
 sockaddr_in address_of(const char* text, std::uint16_t port) {
@@ -63,12 +60,6 @@ sockaddr_in address_of(const char* text, std::uint16_t port) {
 int make_socket() {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   if (fd < 0) fail("socket");
-  if (const char* wanted = std::getenv("TCP_STREAM_CONGESTION")) {
-    if (::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, wanted,
-                     static_cast<socklen_t>(std::strlen(wanted))) != 0) {
-      fail(wanted);
-    }
-  }
   return fd;
 }
 
@@ -84,7 +75,8 @@ double go_round(std::span<std::byte> ring, std::size_t call, const Step& step) {
   }
 }
 
-void serve(const char* address, std::size_t call) {
+void serve(const char* address, std::size_t grain, std::size_t call) {
+  const auto ring = make_ring(grain);  // before the client's clock runs
   const int listener = make_socket();
   sockaddr_in own = address_of(address, 0);
   socklen_t size = sizeof own;
@@ -95,7 +87,6 @@ void serve(const char* address, std::size_t call) {
   std::fflush(stdout);
   const int fd = ::accept(listener, nullptr, nullptr);
   if (fd < 0) fail("accept");
-  const auto ring = make_ring();
   const double begun = cpu_seconds();
   go_round(ring, call,
            [fd](std::span<std::byte> to) { return ::recv(fd, to.data(), to.size(), 0); });
@@ -103,10 +94,11 @@ void serve(const char* address, std::size_t call) {
   if (::send(fd, &used, sizeof used, 0) != sizeof used) fail("send");
 }
 
-void send_to(const char* address, std::uint16_t port, std::size_t call, double seconds) {
+void send_to(const char* address, std::uint16_t port, std::size_t grain, std::size_t call,
+             double seconds) {
   const int fd = make_socket();
   const sockaddr_in to = address_of(address, port);
-  const auto ring = make_ring();
+  const auto ring = make_ring(grain);
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) fail("connect");
   using Clock = std::chrono::steady_clock;
   const auto begun = Clock::now();
@@ -132,14 +124,15 @@ void send_to(const char* address, std::uint16_t port, std::size_t call, double s
 
 int main(int count, char** words) try {
   const std::string role = count > 1 ? words[1] : "";
-  if (role == "server" && count == 4) {
-    serve(words[2], std::stoul(words[3]));
-  } else if (role == "client" && count == 6) {
+  if (role == "server" && count == 5) {
+    serve(words[2], std::stoul(words[3]), std::stoul(words[4]));
+  } else if (role == "client" && count == 7) {
     send_to(words[2], static_cast<std::uint16_t>(std::stoul(words[3])), std::stoul(words[4]),
-            std::stod(words[5]));
+            std::stoul(words[5]), std::stod(words[6]));
   } else {
-    std::fputs("usage: tcp_stream server ADDRESS CALL | client ADDRESS PORT CALL SECONDS\n",
-               stderr);
+    std::fputs(
+        "usage: tcp_stream server ADDRESS GRAIN CALL | client ADDRESS PORT GRAIN CALL SECONDS\n",
+        stderr);
     return 2;
   }
   return 0;

@@ -9,38 +9,25 @@
 Every table is of medians over --rounds; within a round the peers take turns, so that what else the
 machine does hits all of them. --json FILE has every single figure.
 """
-import argparse
-import json
 import os
-import signal
 import statistics
 import sys
 
-from paths import Loopback, Veth
-from peers import Engine, Failed, Flow, TcpStream, use_modules_of
+from paths import Veth, path_of
+from peers import Engine, Flow, LibfabricLoop, TcpStream
+from report import congestion, median, parser, run, say
 
 KIB = 1024
 GRAIN_CALL = 5_529_600
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('build', help='build directory, with -Dbenchmarks=enabled')
-    parser.add_argument('what', choices=['speed', 'fairness', 'loss'])
-    parser.add_argument('--seconds', type=float, help='of each flow')
-    parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--path', action='append', choices=['loopback', '1500', '9000'],
-                        help='only this one (speed); may be given several times')
-    parser.add_argument('--provider', action='append', help='instead of udp and tcp (speed)')
-    parser.add_argument('--congestion', metavar='NAME',
-                        help="congestion control of the plain TCP stream (the host's)")
-    parser.add_argument('--json', metavar='FILE', help='write all figures there')
-    return parser.parse_args()
-
-
-def say(text=''):
-    print(text, flush=True)
+    made = parser(__doc__)
+    made.add_argument('what', choices=['speed', 'fairness', 'loss'])
+    made.add_argument('--path', action='append', choices=['loopback', '1500', '9000'],
+                      help='only this one (speed); may be given several times')
+    made.add_argument('--provider', action='append', help='instead of udp and tcp (speed)')
+    return made.parse_args()
 
 
 def measure(peer, path, seconds):
@@ -50,23 +37,21 @@ def measure(peer, path, seconds):
             'cpu-seconds-per-gigabyte': cpu['client'] + cpu['server']}
 
 
-def median(figures, key):
-    return statistics.median(figure[key] for figure in figures)
-
-
 # speed
 
 def speed(options):
     """Each family at the best of its settings: call sizes of TCP, piece sizes of the engine."""
     families = {'tcp stream': [TcpStream(options.build, call) for call in
                                (256 * KIB, 512 * KIB, 1024 * KIB, GRAIN_CALL)]}
-    for provider in options.provider or ['tcp', 'udp']:
+    # tcp is libfabric's, and where that is, the raw loop was built.
+    present = ['tcp', 'udp'] if LibfabricLoop(options.build).is_there() else ['udp']
+    for provider in options.provider or present:
         families[provider] = [Engine(options.build, provider, piece) for piece in
                               (512 * KIB, 1024 * KIB)]
     chosen = options.path or (['loopback'] + (['1500', '9000'] if os.geteuid() == 0 else []))
     found = []
     for name in chosen:
-        with Loopback() if name == 'loopback' else Veth(int(name)) as path:
+        with path_of(name, options) as path:
             found.append({'path': path.name,
                           'peers': speed_on(path, families, options.seconds or 2, options.rounds)})
     return found
@@ -107,7 +92,8 @@ def fairness(options):
         for pair in ('tcp', 'tcp'), ('udp', 'udp'), ('tcp', 'udp'):
             shares = []
             for _ in range(options.rounds):
-                with Veth(1500, rate=1e9, buffer=buffer) as path:
+                with Veth(1500, rate=1e9, buffer=buffer,
+                          congestion=options.congestion) as path:
                     flows = [Flow(kinds[kind](), path, seconds) for kind in pair]
                     shares.append([flow.wait()['gigabytes-per-second'] for flow in flows])
             first, second = (statistics.median(column) for column in zip(*shares))
@@ -129,7 +115,8 @@ def loss(options):
     for share in 0, 0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1:
         row = []
         for peer in peers:
-            with Veth(1500, rate=2e9, buffer=0.002, loss=share) as path:
+            with Veth(1500, rate=2e9, buffer=0.002, loss=share,
+                      congestion=options.congestion) as path:
                 row.append([Flow(peer, path, seconds).wait()['gigabytes-per-second']
                             for _ in range(options.rounds)])
         say(f'{share:8.2%}' + ''.join(f'{statistics.median(column):12.4f}' for column in row))
@@ -140,23 +127,11 @@ def loss(options):
 
 def main():
     options = parse()
-    use_modules_of(options.build)
-    if options.congestion:
-        os.environ['TCP_STREAM_CONGESTION'] = options.congestion
-    with open('/proc/sys/net/ipv4/tcp_congestion_control', encoding='ascii') as file:
-        host = file.read().strip()
-    say(f'congestion control: {options.congestion or host} of the TCP stream, '
-        f"{host} of libfabric's tcp")
     if options.what != 'speed' and os.geteuid() != 0:
         sys.exit(f'{options.what} needs root, for network namespaces')
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # namespaces go on the way out
-    try:
-        found = {'speed': speed, 'fairness': fairness, 'loss': loss}[options.what](options)
-    except Failed as failure:
-        sys.exit(str(failure))
-    if options.json:
-        with open(options.json, 'w', encoding='utf-8') as file:
-            json.dump({'benchmark': options.what, 'results': found}, file, indent=1)
+    say(f"congestion control of TCP and of libfabric's tcp: {congestion(options)}")
+    run(f'transports {options.what}', options,
+        {'speed': speed, 'fairness': fairness, 'loss': loss}[options.what])
 
 
 main()

@@ -26,6 +26,8 @@ class Feed {
           }
         }) {}
   ~Feed() { join(); }
+  /// Waits until all is pushed or the sender refuses more.
+  void finish() { thread_.join(); }
   void join() {
     stop_ = true;
     if (thread_.joinable()) thread_.join();
@@ -177,7 +179,7 @@ GST_START_TEST(a_sender_that_waits_for_its_peer_leaves_at_once) {
   fail_unless_equals_int(feed.pushed(), 0);
   const auto begin = steady_clock::now();
   sender.set_state(GST_STATE_NULL);
-  feed.join();
+  feed.finish();
   fail_unless(steady_clock::now() - begin < std::chrono::seconds(1) * grainfabric::test::kSlowdown);
   fail_unless_equals_int(feed.result(), GST_FLOW_FLUSHING);
 }
@@ -193,7 +195,7 @@ GST_START_TEST(a_sender_that_waits_for_credit_leaves_at_once) {
   fail_unless(receiver.wait_buffers(2));
   const auto begin = steady_clock::now();
   sender.set_state(GST_STATE_NULL);
-  feed.join();
+  feed.finish();
   // The farewell waits for nothing that is held downstream: it has arrived.
   fail_unless(steady_clock::now() - begin < std::chrono::seconds(1) * grainfabric::test::kSlowdown);
   fail_unless_equals_int(feed.result(), GST_FLOW_FLUSHING);

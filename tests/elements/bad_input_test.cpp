@@ -91,6 +91,27 @@ GST_START_TEST(an_unknown_interface_is_an_error_that_lists_the_known_ones) {
 }
 GST_END_TEST
 
+GST_START_TEST(cpus_that_there_are_not_are_an_error_that_lists_those_there_are) {
+  for (const char* factory : {"fabricsink", "fabricsrc"}) {
+    for (const char* cpus : {"1023", "all"}) {
+      Side side(factory, {{"cpus", cpus}});
+      fail_unless(side.set_state(GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE);
+      const std::string text = error_of(side);
+      fail_unless(contains(text, cpus) && contains(text, "this process may use"), "%s",
+                  text.c_str());
+    }
+  }
+  const std::string any = "0-1023";
+  Receiver receiver(Properties{{"cpus", any}});
+  receiver.start();
+  gchar* set = nullptr;
+  g_object_get(receiver.element(), "cpus", &set, nullptr);
+  fail_unless_equals_string(set, any.c_str());
+  g_free(set);
+  serves_a_sender(receiver);
+}
+GST_END_TEST
+
 GST_START_TEST(a_port_in_use_is_an_error_that_names_it) {
   Receiver listening;
   listening.start();
@@ -321,6 +342,7 @@ static Suite* bad_input_suite() {
   tcase_add_test(cases, an_option_that_a_transport_does_not_have_is_an_error_that_names_it);
   tcase_add_test(cases, options_of_a_transport_that_is_not_here_do_no_harm);
   tcase_add_test(cases, an_unknown_interface_is_an_error_that_lists_the_known_ones);
+  tcase_add_test(cases, cpus_that_there_are_not_are_an_error_that_lists_those_there_are);
   tcase_add_test(cases, a_port_in_use_is_an_error_that_names_it);
   tcase_add_test(cases, a_host_without_an_address_is_an_error_that_names_it);
   tcase_add_test(cases, no_target_within_the_connect_timeout_is_an_error);

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "built.hpp"
+
 namespace fabric::test {
 namespace {
 
@@ -32,7 +34,7 @@ std::size_t shm_files_of(pid_t pid) {
 }
 
 Child::Child(const std::vector<std::string>& arguments) {
-  std::vector<std::string> words{FABRIC_TEST_PEER};
+  std::vector<std::string> words{grainfabric::test::built("fabric_test_peer")};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

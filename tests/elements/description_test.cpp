@@ -93,11 +93,14 @@ GST_START_TEST(each_element_has_its_properties_with_words_to_them) {
                                             "wait-for-connection",
                                             "auto-reconnect",
                                             "connect-timeout",
+                                            "slices",
+                                            "register-memory",
+                                            "cpus",
                                             "stats"}
                  : std::vector<const char*>{"address",           "port",           "uri",
                                             "provider",          "interface",      "slots",
                                             "transport-options", "timestamp-mode", "keep-listening",
-                                            "timeout",           "stats"};
+                                            "timeout",           "cpus",           "stats"};
   for (const char* name : wanted) {
     fail_unless(g_object_class_find_property(G_OBJECT_GET_CLASS(element.get()), name) != nullptr,
                 "no %s", name);
@@ -124,6 +127,10 @@ GST_START_TEST(numbers_out_of_range_are_not_taken) {
   fail_unless(takes(source.get(), "port", 0));
   fail_if(takes(sink.get(), "slots", 1));
   fail_unless(takes(source.get(), "slots", 0));
+  fail_if(takes(sink.get(), "slices", 0));
+  fail_unless(takes(sink.get(), "slices", 1));
+  fail_unless(takes(sink.get(), "slices", 4320));
+  fail_if(takes(sink.get(), "slices", 4321));
   for (GstElement* element : {sink.get(), source.get()}) {
     fail_unless(takes(element, "port", 65535));
     fail_if(takes(element, "port", 65536));
@@ -138,7 +145,7 @@ GST_START_TEST(a_uri_that_makes_no_sense_is_refused_in_words) {
     const ElementPtr element = make(name);
     for (const char* uri :
          {"fabric", "srt://host:1", "fabric://host:1?no-such=1", "fabric://host:1?slots=many",
-          "fabric://host:1?slots=5000", "fabric://host:1?stats=1",
+          "fabric://host:1?slots=5000", "fabric://host:1?slices=0", "fabric://host:1?stats=1",
           "fabric://host:1?uri=fabric://x:1", "fabric://host:1?slots", "fabric://host:99999"}) {
       GError* problem = nullptr;
       fail_if(gst_uri_handler_set_uri(GST_URI_HANDLER(element.get()), uri, &problem), "%s took %s",
@@ -154,16 +161,18 @@ GST_END_TEST
 GST_START_TEST(uris_and_properties_say_the_same) {
   GError* error = nullptr;
   const fabric::ElementPtr sink(GST_ELEMENT(gst_object_ref_sink(gst_element_make_from_uri(
-      GST_URI_SINK, "fabric://[fd00::7]:4242?provider=tcp%3Bofi_rxm&slots=5&leaky=upstream",
-      nullptr, &error))));
+      GST_URI_SINK,
+      "fabric://[fd00::7]:4242?provider=tcp%3Bofi_rxm&slots=5&leaky=upstream&slices=9", nullptr,
+      &error))));
   fail_unless(sink != nullptr && error == nullptr);
   gchar* host = nullptr;
   gchar* name = nullptr;
   guint port = 0;
   guint slots = 0;
+  guint slices = 0;
   gint leaky = 0;
   g_object_get(sink.get(), "host", &host, "port", &port, "provider", &name, "slots", &slots,
-               "leaky", &leaky, nullptr);
+               "leaky", &leaky, "slices", &slices, nullptr);
   const fabric::StringPtr host_owner(host);
   const fabric::StringPtr name_owner(name);
   fail_unless_equals_string(host, "fd00::7");
@@ -171,8 +180,10 @@ GST_START_TEST(uris_and_properties_say_the_same) {
   fail_unless_equals_int(port, 4242);
   fail_unless_equals_int(slots, 5);
   fail_unless_equals_int(leaky, 1);
+  fail_unless_equals_int(slices, 9);
   const fabric::StringPtr back(gst_uri_handler_get_uri(GST_URI_HANDLER(sink.get())));
   fail_unless(std::string(back.get()).find("fabric://[fd00::7]:4242?") == 0, "%s", back.get());
+  fail_unless(std::string(back.get()).find("slices=9") != std::string::npos, "%s", back.get());
 
   Receiver receiver;
   g_object_set(receiver.element(), "uri", "fabric://:5151", "provider", "auto", nullptr);

@@ -4,6 +4,8 @@
 #include <gst/video/video.h>
 #include <unistd.h>
 
+#include "huge_pages.hpp"
+#include "memory/region.hpp"
 #include "pair.hpp"
 #include "streams.hpp"
 
@@ -14,6 +16,9 @@ using fabric::CapsPtr;
 using fabric::ElementPtr;
 using fabric::MemoryPtr;
 using fabric::QueryPtr;
+using grainfabric::Pages;
+using grainfabric::Region;
+using grainfabric::test::in_huge_pages;
 
 namespace {
 
@@ -31,9 +36,9 @@ std::string read_through_fd(GstMemory* memory) {
   return bytes;
 }
 
-/// The pool that fabricsink offers for kPicture, active.
-BufferPoolPtr offered_pool(Sender& sender) {
-  const CapsPtr caps = caps_of(kPicture);
+/// The pool that fabricsink offers for pictures, active.
+BufferPoolPtr offered_pool(Sender& sender, const char* picture = kPicture) {
+  const CapsPtr caps = caps_of(picture);
   const QueryPtr query(gst_query_new_allocation(caps.get(), TRUE));
   fail_unless(gst_pad_peer_query(sender.pad(), query.get()));
   fail_unless(gst_query_find_allocation_meta(query.get(), GST_VIDEO_META_API_TYPE, nullptr));
@@ -267,6 +272,35 @@ GST_START_TEST(the_pool_honours_video_alignment) {
 }
 GST_END_TEST
 
+GST_START_TEST(pool_and_ring_of_huge_pages_serve_like_others) {
+  Receiver receiver(Properties{{"huge-pages", "true"}});
+  receiver.start();
+  Sender sender(receiver.port(), {{"huge-pages", "true"}});
+  gboolean huge = FALSE;
+  g_object_get(sender.element(), "huge-pages", &huge, nullptr);
+  fail_unless(huge);
+  sender.set_state(GST_STATE_PLAYING);
+  const char* const picture_caps = "video/x-raw,format=UYVY,width=1280,height=720,framerate=50/1";
+  sender.begin(picture_caps);
+  const BufferPoolPtr pool = offered_pool(sender, picture_caps);
+  for (unsigned i = 0; i < 12; ++i) {
+    BufferPtr buffer = acquired(pool.get());
+    const std::string picture = noise(gst_buffer_get_size(buffer.get()), i);
+    gst_buffer_fill(buffer.get(), 0, picture.data(), picture.size());
+    fail_unless_equals_int(sender.push(std::move(buffer)), GST_FLOW_OK);
+    fail_unless(receiver.wait_buffers(i + 1));
+    fail_unless(bytes_of(receiver.take_buffers()[0].buffer.get()) == picture);
+  }
+  fail_unless_equals_uint64(sender.stat("bytes-copied"), 0);
+  const auto here = Region::create(std::size_t{2} << 20U, "fabric-test-huge", {Pages::huge});
+  if (in_huge_pages("fabric-test-huge") > 0) {  // a host that has them
+    fail_unless(in_huge_pages("grainfabric-pool") > 0);
+    fail_unless_equals_int(in_huge_pages("grainfabric-ring") > 0, !is_local());  // headers only
+  }
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
 GST_START_TEST(a_foreign_buffer_is_counted) {
   Receiver receiver;
   receiver.start();
@@ -342,6 +376,7 @@ Suite* no_copy_suite() {
   tcase_add_test(cases, a_copy_of_a_slot_is_another_slot_and_is_sent_from_there);
   tcase_add_test(cases, copies_that_are_hoarded_take_no_more_slots);
   tcase_add_test(cases, the_pool_honours_video_alignment);
+  tcase_add_test(cases, pool_and_ring_of_huge_pages_serve_like_others);
   tcase_add_test(cases, a_foreign_buffer_is_counted);
   tcase_add_test(cases, more_memories_than_a_gather_list_takes_are_copied_and_counted);
   tcase_add_test(cases, a_picture_is_copied_for_what_knows_no_strides_and_counted);

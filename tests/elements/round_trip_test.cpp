@@ -52,6 +52,18 @@ GST_START_TEST(a_stream_arrives_bit_exact_in_one_process) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_stream_in_slices_arrives_bit_exact) {
+  const Stream& stream = streams().at(static_cast<std::size_t>(__i__));
+  Receiver receiver;
+  receiver.start();
+  Sender sender(receiver.port(), {{"slices", "8"}});
+  sender.set_state(GST_STATE_PLAYING);
+  send_all(sender, stream);
+  fail_unless(receiver.wait_event(GST_EVENT_EOS));
+  expect_all(receiver.take(), stream);
+}
+GST_END_TEST
+
 GST_START_TEST(a_stream_from_another_process_arrives_bit_exact) {
   const Stream& stream = streams().at(static_cast<std::size_t>(__i__));
   Receiver receiver;
@@ -72,6 +84,7 @@ Suite* round_trip_suite() {
   TCase* cases = tcase_create("streams");
   const int count = static_cast<int>(streams().size());
   tcase_add_loop_test(cases, a_stream_arrives_bit_exact_in_one_process, 0, count);
+  tcase_add_loop_test(cases, a_stream_in_slices_arrives_bit_exact, 0, count);
   tcase_add_loop_test(cases, a_stream_from_another_process_arrives_bit_exact, 0, count);
   suite_add_tcase(suite, cases);
   return suite;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/prctl.h>
+
 #include <cstdlib>
+#include <thread>
 
 #include "base/clock.hpp"
 #include "pair.hpp"
@@ -207,6 +210,22 @@ GST_START_TEST(a_gap_moves_with_its_stream) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_thread_that_waits_for_the_clock_wakes_in_time) {
+  Pair pair("sender");
+  std::thread([&] {
+    constexpr int kGenerous = 50'000;  // ns, as the kernel has it
+    fail_unless_equals_int(::prctl(PR_SET_TIMERSLACK, kGenerous), 0);
+    pair.sender.begin("application/x-anything");
+    fail_unless_equals_int(pair.sender.push(timed(0, 0)), GST_FLOW_OK);
+    fail_unless_equals_int(::prctl(PR_GET_TIMERSLACK), kGenerous);
+    g_object_set(pair.sender.element(), "sync", TRUE, nullptr);
+    fail_unless_equals_int(pair.sender.push(timed(0, 0)), GST_FLOW_OK);
+    fail_unless_equals_int(::prctl(PR_GET_TIMERSLACK), 1);
+  }).join();
+  fail_unless(pair.receiver.wait_buffers(2));
+}
+GST_END_TEST
+
 namespace {
 
 Suite* timestamp_suite() {
@@ -219,6 +238,7 @@ Suite* timestamp_suite() {
   tcase_add_loop_test(cases, every_mode_gives_the_absolute_time, 0, 3);
   tcase_add_test(cases, an_absolute_time_that_is_there_already_is_kept);
   tcase_add_test(cases, a_gap_moves_with_its_stream);
+  tcase_add_test(cases, a_thread_that_waits_for_the_clock_wakes_in_time);
   suite_add_tcase(suite, cases);
   return suite;
 }

@@ -15,6 +15,7 @@
 #include <future>
 #include <thread>
 
+#include "built.hpp"
 #include "transport/ofi/import_binding.hpp"
 #include "transport/ofi/limits.hpp"
 
@@ -30,7 +31,7 @@ class BoundedLocksTest : public testing::Test {
   using Operation = int (*)(pthread_spinlock_t*);
 
   static void SetUpTestSuite() {
-    void* library = ::dlopen(LOCK_USER, RTLD_NOW);
+    void* library = ::dlopen(test::built("libgrainfabric-lock-user.so").c_str(), RTLD_NOW);
     ASSERT_NE(library, nullptr) << ::dlerror();
     const auto find = [&](const char* name) {
       return reinterpret_cast<Operation>(::dlsym(library, name));

@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "base/error.hpp"
+#include "built.hpp"
 #include "transport/choice.hpp"
 #include "transport/interface.hpp"
 #include "transport/table.hpp"
@@ -16,6 +17,7 @@
 namespace grainfabric::transport {
 namespace {
 
+using test::built;
 using Names = std::vector<std::string>;
 
 TEST(Choice, auto_takes_hardware_first_and_only_what_is_there) {
@@ -155,8 +157,31 @@ TEST_F(Table, garbage_in_place_of_a_module_is_missing_with_the_reason) {
   EXPECT_NE(said.find("invalid ELF header"), std::string::npos) << said;
 }
 
+TEST_F(Table, who_asks_for_what_is_built_in_does_not_wait_for_modules) {
+  std::filesystem::copy_file(built("libgrainfabric-without-transport.so"), module());
+  const auto loaded_after = [this](const std::string& wanted) {
+    return in_child(folder_, [wanted] {
+      const auto names = transport::Table::shared().providers_for(wanted);
+      if (transport::offers(wanted, names).empty()) return std::string("nothing to offer");
+      transport::DomainOptions options;
+      options.provider = "local";
+      static_cast<void>(transport::Table::shared().open(options));
+      std::ifstream maps("/proc/self/maps");
+      for (std::string line; std::getline(maps, line);) {
+        if (line.find("libgrainfabric-ofi") != std::string::npos) return std::string("loaded");
+      }
+      return std::string("not loaded");
+    });
+  };
+  EXPECT_EQ(loaded_after("local"), "not loaded");
+  EXPECT_EQ(loaded_after("local, udp"), "not loaded");
+  EXPECT_EQ(loaded_after("local,tcp"), "loaded");
+  EXPECT_EQ(loaded_after("auto"), "loaded");
+  EXPECT_EQ(loaded_after(""), "loaded");
+}
+
 TEST_F(Table, a_module_whose_library_is_not_installed_is_missing_with_the_librarys_name) {
-  std::filesystem::copy_file(MODULE_WITHOUT_LIBRARY, module());
+  std::filesystem::copy_file(built("libgrainfabric-without-library.so"), module());
   const std::string said = in_child(folder_, missing);
   EXPECT_NE(said.find("providers: local, udp; verbs: "), std::string::npos) << said;
   EXPECT_NE(said.find("; ofi: "), std::string::npos) << said;
@@ -164,13 +189,13 @@ TEST_F(Table, a_module_whose_library_is_not_installed_is_missing_with_the_librar
 }
 
 TEST_F(Table, a_module_that_gives_no_transport_is_missing_with_the_reason) {
-  std::filesystem::copy_file(MODULE_WITHOUT_TRANSPORT, module());
+  std::filesystem::copy_file(built("libgrainfabric-without-transport.so"), module());
   const std::string said = in_child(folder_, missing);
   EXPECT_NE(said.find("gives no transport"), std::string::npos) << said;
 }
 
 TEST_F(Table, a_library_that_is_no_module_is_missing_with_the_reason) {
-  std::filesystem::copy_file(MODULE_OF_ANOTHER_VERSION, module());
+  std::filesystem::copy_file(built("libgrainfabric-absent.so"), module());
   const std::string said = in_child(folder_, missing);
   EXPECT_NE(said.find("is not a transport module of this version"), std::string::npos) << said;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 
 #include <atomic>
@@ -30,8 +31,8 @@ class Counter final : public Pollable {
   UniqueFd event{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
   std::function<void()> when_progressed;
 
-  std::vector<int> fds() const override {
-    return has_fd ? std::vector<int>{event.get()} : std::vector<int>();
+  void append_fds(std::vector<int>* fds) const override {
+    if (has_fd) fds->push_back(event.get());
   }
   bool arm() override {
     ++armed;
@@ -206,6 +207,91 @@ TEST(EventLoop, what_has_no_descriptor_is_polled_by_time) {
   loop.call([&] { watch.reset(); });
 }
 
+TEST(EventLoop, what_was_closed_while_another_had_a_copy_of_it_is_forgotten) {
+  EventLoop loop;
+  Counter counter;
+  Counter other;
+  EventLoop::Source watch;
+  EventLoop::Source other_watch;
+  loop.call([&] {
+    watch = loop.watch(counter, Polling::event);
+    other_watch = loop.watch(other, Polling::event);
+  });
+  const UniqueFd copy(::dup(counter.event.get()));
+  loop.call([&] {
+    counter.event.reset();  // the wrong way round
+    watch.reset();
+  });
+  const std::uint64_t one = 1;
+  ASSERT_EQ(::write(copy.get(), &one, sizeof one), static_cast<ssize_t>(sizeof one));
+  std::this_thread::sleep_for(20ms);
+  const auto cpu = [] {
+    timespec spent{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return spent.tv_sec * 1000 + spent.tv_nsec / 1'000'000;
+  };
+  const auto before = cpu();
+  std::this_thread::sleep_for(200ms);
+  EXPECT_LT(cpu() - before, 100) << "it is reported again and again";
+  const int progressed = other.progressed;
+  other.signal();
+  EXPECT_TRUE(eventually([&] { return other.progressed > progressed; }));
+  loop.call([&] { other_watch.reset(); });
+}
+
+TEST(EventLoop, nothing_runs_on_the_loop_thread_during_a_turn_of_another) {
+  EventLoop loop;
+  std::atomic<bool> ran{false};
+  const auto turn = [&] {
+    EXPECT_FALSE(loop.on_loop_thread());
+    loop.post([&] { ran = true; });
+    const auto timer = loop.after(1ms, [] {});
+    std::this_thread::sleep_for(30ms);
+    EXPECT_FALSE(ran);
+  };
+  EXPECT_TRUE(eventually([&] { return loop.try_turn(turn); }));
+  EXPECT_TRUE(eventually([&] { return ran.load(); }));
+}
+
+TEST(EventLoop, a_turn_is_refused_to_who_has_one_and_while_the_loop_works) {
+  EventLoop loop;
+  EventLoop other;
+  int called = 0;
+  const auto turn = [&] {
+    EXPECT_FALSE(loop.try_turn([] {}));
+    EXPECT_FALSE(other.try_turn([] {}));
+    loop.call([&] { ++called; });  // it has what it takes
+    EXPECT_EQ(called, 1);
+  };
+  EXPECT_TRUE(eventually([&] { return loop.try_turn(turn); }));
+  loop.call([&] {
+    EXPECT_FALSE(loop.try_turn([] {}));
+    std::thread([&] { EXPECT_FALSE(loop.try_turn([] {})); }).join();
+  });
+}
+
+TEST(EventLoop, turns_and_tasks_of_many_threads_exclude_each_other) {
+  EventLoop loop;
+  int inside = 0;  // no atomic: the turn is what guards it
+  int turns = 0;
+  const auto work = [&] {
+    EXPECT_EQ(++inside, 1);
+    ++turns;
+    --inside;
+  };
+  constexpr int kEach = 2000;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      for (int j = 0; j < kEach; ++j) {
+        if (!loop.try_turn(work)) loop.post(work);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  loop.call([&] { EXPECT_EQ(turns, 3 * kEach); });
+}
+
 TEST(EventLoop, busy_polling_never_sleeps) {
   EventLoop loop;
   Counter counter;
@@ -252,6 +338,47 @@ TEST(EventLoop, everybody_shares_one_while_somebody_holds_it) {
   first.reset();
   EXPECT_TRUE(gone.expired());
   EXPECT_NE(EventLoop::shared(), nullptr);
+}
+
+/// CPUs of the calling thread.
+std::vector<int> cpus_of_this_thread() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  EXPECT_EQ(::sched_getaffinity(0, sizeof set, &set), 0);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+TEST(EventLoop, its_thread_stays_on_the_cpus_that_it_is_given) {
+  const std::vector<int> usable = cpus_of_this_thread();
+  const std::string last = std::to_string(usable.back());
+  const auto loop = EventLoop::shared(last);
+  std::vector<int> found;
+  loop->call([&] { found = cpus_of_this_thread(); });
+  EXPECT_EQ(found, std::vector<int>{usable.back()});
+  EXPECT_EQ(cpus_of_this_thread(), usable);
+  EXPECT_EQ(loop, EventLoop::shared(last));
+  EXPECT_NE(loop, EventLoop::shared());
+
+  EventLoop most(std::to_string(usable.front()) + "-1023");  // those that there are
+  most.call([&] { found = cpus_of_this_thread(); });
+  EXPECT_EQ(found, usable);
+}
+
+TEST(EventLoop, what_is_no_list_of_cpus_or_has_none_is_an_error) {
+  for (const char* cpus : {"first", "2-", "-1", "1,,2x", "0x3", "1023", "99999", " "}) {
+    try {
+      const EventLoop loop(cpus);
+      ADD_FAILURE() << '"' << cpus << '"';
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::invalid_argument) << error.what();
+      EXPECT_NE(std::string(error.what()).find("this process may use 0"), std::string::npos)
+          << error.what();
+    }
+  }
 }
 
 }  // namespace

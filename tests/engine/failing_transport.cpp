@@ -54,7 +54,7 @@ class FailingEndpoint final : public Endpoint {
   }
   Posted send(std::span<const std::byte>, std::uint64_t) override { return Posted::failed; }
 
-  [[nodiscard]] std::vector<int> fds() const override { return {wake_.get()}; }
+  void append_fds(std::vector<int>* fds) const override { fds->push_back(wake_.get()); }
   bool arm() override { return true; }
   bool progress() override {
     eventfd_t value = 0;

@@ -73,7 +73,7 @@ class FakeEndpoint final : public transport::Endpoint {
   transport::Posted send(std::span<const std::byte>, std::uint64_t) override {
     return transport::Posted::failed;
   }
-  std::vector<int> fds() const override { return {}; }
+  void append_fds(std::vector<int>*) const override {}
   bool arm() override { return true; }
   bool progress() override { return false; }
 

@@ -22,6 +22,7 @@ inline protocol::Config a_config(std::uint64_t epoch = 1) {
 
 class Hostile : public testing::Test {
  protected:
+  explicit Hostile(TargetOptions options = local()) : receiver_(std::move(options)) {}
   /// The target is as good as new: a proper initiator gets a session, and grains cross.
   void expect_service() {
     Sender sender(to(receiver_));

@@ -3,8 +3,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "base/error.hpp"
@@ -54,6 +56,49 @@ TEST_F(LocalQueue, frames_of_any_length_come_out_as_they_went_in) {
     static_cast<void>(reader.pop());
     ++taken;
   }
+}
+
+TEST_F(LocalQueue,
+       a_reader_at_its_doorbell_is_woken_by_a_frame_a_ring_another_listener_and_the_time) {
+  const auto doorbell = reader.doorbell();
+  const auto asleep = [&](std::chrono::milliseconds limit) {
+    const auto begin = std::chrono::steady_clock::now();
+    doorbell->sleep(begin + limit);
+    return std::chrono::steady_clock::now() - begin;
+  };
+  constexpr std::chrono::seconds kLong{20};
+  ASSERT_TRUE(reader.prepare_doorbell());
+  std::thread writing([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    put(1, 8);
+  });
+  EXPECT_LT(asleep(kLong), kLong / 2);
+  writing.join();
+  EXPECT_EQ(woken, 0) << "nobody sleeps at the socket";
+  EXPECT_FALSE(reader.prepare_doorbell()) << "there is a frame";
+  EXPECT_LT(asleep(kLong), kLong / 2);
+  ASSERT_TRUE(reader.next());
+  static_cast<void>(reader.pop());
+
+  ASSERT_TRUE(reader.prepare_doorbell());
+  std::thread ringing([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    doorbell->ring();
+  });
+  EXPECT_LT(asleep(kLong), kLong / 2);
+  ringing.join();
+
+  ASSERT_TRUE(reader.prepare_doorbell());
+  std::thread taking_over([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    static_cast<void>(reader.prepare_to_sleep());  // at the socket, from now on
+  });
+  EXPECT_LT(asleep(kLong), kLong / 2);
+  taking_over.join();
+
+  ASSERT_TRUE(reader.prepare_doorbell());
+  EXPECT_GE(asleep(std::chrono::milliseconds(20)), std::chrono::milliseconds(20));
+  EXPECT_LT(asleep(kLong), kLong / 2) << "it is awake: the time took it back";
 }
 
 TEST_F(LocalQueue, a_reader_that_sleeps_is_woken_once) {

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,8 +13,11 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
+#include "huge_pages.hpp"
 #include "memory/region.hpp"
 #include "memory/slot.hpp"
 #include "memory/slot_arena.hpp"
@@ -77,6 +81,101 @@ TEST(Region, the_read_only_descriptor_cannot_be_written_through) {
   ::munmap(view, 4096);
 }
 
+UniqueFd memfd(unsigned flags, std::size_t size, const char* name = "test-foreign") {
+  UniqueFd file(::memfd_create(name, MFD_CLOEXEC | flags));
+  EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
+  return file;
+}
+
+TEST(Region, a_view_is_what_is_in_the_file_of_another_and_seals_it) {
+  const UniqueFd file = memfd(MFD_ALLOW_SEALING, 10'000);
+  const auto view = Region::view(file.get());
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->size(), 10'000U);
+  EXPECT_TRUE(view->is_view());
+  EXPECT_TRUE(view->can_be_registered());
+  EXPECT_EQ(::fcntl(file.get(), F_GET_SEALS), F_SEAL_SHRINK);  // it may still grow, and be written
+  ASSERT_EQ(::pwrite(file.get(), "x", 1, 9999), 1);
+  EXPECT_EQ(view->data()[9999], std::byte{'x'});
+  EXPECT_EQ(::pwrite(view->read_only_fd(), "y", 1, 9999), -1);
+  // The other side takes it.
+  const auto there = Region::open(UniqueFd(::fcntl(view->read_only_fd(), F_DUPFD_CLOEXEC, 0)));
+  EXPECT_EQ(there->data()[9999], std::byte{'x'});
+  EXPECT_FALSE(there->can_be_registered());  // mapped for reading only
+  EXPECT_FALSE(there->is_view());
+}
+
+TEST(Region, a_view_of_what_is_read_only_is_no_source_for_a_device) {
+  const UniqueFd file = memfd(MFD_ALLOW_SEALING, 4096);
+  ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK), 0);
+  const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+  const UniqueFd read_only(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const auto view = Region::view(read_only.get());
+  ASSERT_TRUE(view);
+  EXPECT_FALSE(view->can_be_registered());
+  ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE), 0);
+  const auto sealed = Region::view(file.get());
+  ASSERT_TRUE(sealed);
+  EXPECT_FALSE(sealed->can_be_registered());
+}
+
+/// Files that could be cut, or are none.
+std::vector<std::pair<std::string, UniqueFd>> files_to_refuse() {
+  std::vector<std::pair<std::string, UniqueFd>> files;
+  files.emplace_back("a memfd that nobody may seal", memfd(0, 4096));
+  UniqueFd kept = memfd(MFD_ALLOW_SEALING, 4096);
+  EXPECT_EQ(::fcntl(kept.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL), 0);
+  files.emplace_back("a memfd that is sealed but not against this", std::move(kept));
+  std::string name = ::testing::TempDir() + "region-XXXXXX";
+  UniqueFd named(::mkstemp(name.data()));
+  ::unlink(name.c_str());
+  EXPECT_EQ(::ftruncate(named.get(), 4096), 0);
+  files.emplace_back("a file with a name", std::move(named));
+  UniqueFd huge(::memfd_create("test-huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_ALLOW_SEALING));
+  if (huge && ::ftruncate(huge.get(), 2 << 20) == 0) {
+    ::fcntl(huge.get(), F_ADD_SEALS, F_SEAL_SHRINK);
+    files.emplace_back("a memfd of huge pages", std::move(huge));
+  }
+  UniqueFd empty = memfd(MFD_ALLOW_SEALING, 0);
+  files.emplace_back("an empty one", std::move(empty));
+  files.emplace_back("a device", UniqueFd(::open("/dev/zero", O_RDWR | O_CLOEXEC)));
+  files.emplace_back("a folder", UniqueFd(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+  files.emplace_back("nothing", UniqueFd());
+  return files;
+}
+
+TEST(Region, what_could_be_cut_is_neither_viewed_nor_opened) {
+  const auto files = files_to_refuse();
+  const std::size_t before = open_descriptors();
+  for (const auto& [what, file] : files) {
+    EXPECT_FALSE(Region::view(file.get())) << what;
+    try {
+      Region::open(UniqueFd(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0)));
+      ADD_FAILURE() << what;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::protocol) << what;
+    }
+  }
+  EXPECT_EQ(open_descriptors(), before);
+  // An unsealed one that could be sealed is its owner's to seal, not its reader's.
+  EXPECT_THROW(Region::open(memfd(MFD_ALLOW_SEALING, 4096)), Error);
+}
+
+TEST(Region, the_end_of_a_view_leaves_the_file_to_its_owner) {
+  const UniqueFd file = memfd(MFD_ALLOW_SEALING, 8192, "test-view-end");
+  const std::size_t before = open_descriptors();
+  {
+    const auto view = Region::view(file.get());
+    ASSERT_TRUE(view);
+    EXPECT_EQ(open_descriptors(), before + 1);
+    EXPECT_EQ(::fcntl(view->read_only_fd(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    EXPECT_TRUE(is_mapped("test-view-end"));
+  }
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_FALSE(is_mapped("test-view-end"));
+  EXPECT_EQ(::pwrite(file.get(), "x", 1, 0), 1);
+}
+
 TEST(Region, more_than_memory_holds_is_refused_with_the_remedy) {
   for (const std::size_t size : {available_memory() * 2, SIZE_MAX, SIZE_MAX - 4095}) {
     try {
@@ -111,6 +210,21 @@ TEST(Region, its_end_leaves_neither_descriptor_nor_mapping) {
   EXPECT_FALSE(is_mapped("test-region-end"));
 }
 
+TEST(Region, what_is_borrowed_is_registered_only_and_stays_its_owners) {
+  std::vector<std::byte> owned(3 * kPageSize, std::byte{1});
+  {
+    const auto region = Region::borrow(owned);
+    EXPECT_EQ(region->data(), owned.data());
+    EXPECT_EQ(region->size(), owned.size());
+    EXPECT_TRUE(region->is_view());
+    EXPECT_TRUE(region->can_be_registered());
+    EXPECT_FALSE(region->can_be_shared());
+    region->begin_reading();
+    region->end_reading();
+  }
+  EXPECT_EQ(std::count(owned.begin(), owned.end(), std::byte{1}), 3 * kPageSize);
+}
+
 TEST(Region, a_large_one_asks_for_huge_pages_and_lies_where_they_fit) {
   if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
     GTEST_SKIP() << "a kernel without transparent huge pages";
@@ -125,6 +239,42 @@ TEST(Region, a_large_one_asks_for_huge_pages_and_lies_where_they_fit) {
   }
   EXPECT_EQ(open_descriptors(), before);
   EXPECT_FALSE(is_mapped("test-region-huge"));
+}
+
+/// Whether the line that is said but once has been.
+bool told_of_no_huge_pages = false;
+
+TEST(Region, huge_pages_are_there_on_request_and_where_it_is_lent) {
+  constexpr std::size_t kHuge = 2 << 20;
+  std::vector<std::string> said;
+  set_log_hook([&](LogLevel, const char*, const std::string& line) { said.push_back(line); });
+  const auto region = Region::create(3 * kHuge + 4096, "test-huge-on-request", {Pages::huge});
+  set_log_hook(nullptr);
+  EXPECT_TRUE(std::all_of(region->bytes().begin(), region->bytes().end(),
+                          [](std::byte b) { return b == std::byte{0}; }));
+  told_of_no_huge_pages = told_of_no_huge_pages || !said.empty();
+  if (told_of_no_huge_pages) GTEST_SKIP() << "a host without huge pages";
+  EXPECT_EQ(test::in_huge_pages("test-huge-on-request"), 3 * kHuge / 1024);
+  const auto there = Region::open(UniqueFd(::fcntl(region->read_only_fd(), F_DUPFD_CLOEXEC, 0)));
+  volatile std::byte sum{};
+  for (std::size_t i = 0; i < there->size(); i += 4096) sum = sum | there->data()[i];
+  EXPECT_EQ(test::in_huge_pages("test-huge-on-request"), 2 * 3 * kHuge / 1024);
+}
+
+TEST(Region, a_host_without_huge_pages_gives_others_and_says_so_once) {
+  std::vector<std::string> said;
+  set_log_hook([&](LogLevel, const char*, const std::string& line) { said.push_back(line); });
+  ASSERT_EQ(::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+  std::vector<std::shared_ptr<Region>> regions;
+  for (int i = 0; i < 3; ++i) {
+    regions.push_back(Region::create(4 << 20, "test-huge-not", {Pages::huge}));
+    regions.back()->bytes().back() = std::byte{1};
+  }
+  ::prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+  set_log_hook(nullptr);
+  EXPECT_EQ(test::in_huge_pages("test-huge-not"), 0U);
+  EXPECT_EQ(said.size(), told_of_no_huge_pages ? 0U : 1U);
+  told_of_no_huge_pages = true;
 }
 
 TEST(Region, memory_is_taken_only_as_it_is_touched) {

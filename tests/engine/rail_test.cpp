@@ -136,6 +136,89 @@ TEST_F(RailTest, where_order_is_not_kept_each_piece_announces_their_number) {
   }
 }
 
+TEST_F(RailTest, each_slice_ends_a_piece_that_says_how_many_there_are) {
+  Rail rail(endpoint_, capabilities(true), {kPiece, 1U << 20U});
+  Transfer one = transfer(128 + 2 * 6000 + 10, 100, 9);
+  one.slices = 3;
+  one.lead = 128;
+  one.slice_size = 6000;
+  rail.submit(std::move(one));
+  std::vector<std::size_t> sizes;
+  std::vector<std::optional<std::uint32_t>> said;
+  for (const auto& write : endpoint_.written) {
+    sizes.push_back(write.size);
+    said.push_back(write.immediate);
+  }
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{kPiece, 6128 - kPiece, kPiece, 6000 - kPiece, 10}));
+  EXPECT_EQ(said, (std::vector<std::optional<std::uint32_t>>{
+                      {}, make_immediate(9, 1), {}, make_immediate(9, 2), make_immediate(9, 3)}));
+}
+
+TEST_F(RailTest, wherever_a_transfer_is_cut_its_slices_are_announced_in_order_and_in_place) {
+  std::mt19937 random(20886);
+  const auto between = [&](std::size_t least, std::size_t most) {
+    return std::uniform_int_distribution<std::size_t>(least, most)(random);
+  };
+  for (int round = 0; round < 300; ++round) {
+    endpoint_.written.clear();
+    Capabilities can = capabilities();
+    can.max_write = between(100, 20'000);
+    Rail rail(endpoint_, can, {kPiece, between(1, 100'000)});
+    const std::size_t lead = between(128, 4096);
+    const std::size_t slice = between(1, 5000);
+    const auto slices = static_cast<std::uint16_t>(between(1, 20));
+    const std::size_t trailer = between(0, 1) * between(0, 9000);  // metadata behind the payload
+    const std::size_t size = lead + slice * slices - between(0, slice - 1) + trailer;
+    Transfer one = transfer(size, 0, 5);
+    one.slices = slices;
+    one.lead = lead;
+    one.slice_size = slice;
+    rail.submit(std::move(one));
+    while (!rail.idle()) {
+      endpoint_.refuse_next = static_cast<int>(between(0, 1));
+      if (!endpoint_.in_flight.empty()) complete(rail, between(0, endpoint_.in_flight.size() - 1));
+      rail.pump();
+    }
+    std::size_t end = 0;
+    std::uint16_t next = 1;
+    for (const auto& write : endpoint_.written) {
+      ASSERT_EQ(write.address, end);
+      end += write.size;
+      const std::size_t slice_end = next == slices ? size : lead + next * slice;
+      ASSERT_LE(end, slice_end);
+      EXPECT_EQ(write.immediate.has_value(), end == slice_end);
+      if (write.immediate) {
+        EXPECT_EQ(*write.immediate, make_immediate(5, next++));
+      }
+    }
+    EXPECT_EQ(end, size);
+    EXPECT_EQ(next, slices + 1);
+    ASSERT_TRUE(
+        std::equal(memory_.back()->begin(), memory_.back()->end(), endpoint_.remote.begin()));
+    memory_.clear();
+  }
+}
+
+TEST_F(RailTest, slices_that_are_there_at_once_are_announced_together) {
+  Rail rail(endpoint_, capabilities(true), {kPiece, 1U << 20U});
+  Transfer one = transfer(kPiece + 1, 0, 9);
+  one.slices = 8;  // their bytes do not travel: no slice_size
+  rail.submit(std::move(one));
+  ASSERT_EQ(endpoint_.written.size(), 2U);
+  EXPECT_FALSE(endpoint_.written[0].immediate);
+  EXPECT_EQ(endpoint_.written[1].immediate, make_immediate(9, 8));
+}
+
+TEST_F(RailTest, where_order_is_not_kept_slices_change_nothing) {
+  Rail rail(endpoint_, capabilities(false), {kPiece, 1U << 20U});
+  Transfer one = transfer(3 * kPiece, 0, 9);
+  one.slices = 12;
+  one.slice_size = kPiece / 4;
+  rail.submit(std::move(one));
+  ASSERT_EQ(endpoint_.written.size(), 3U);
+  for (const auto& write : endpoint_.written) EXPECT_EQ(write.immediate, make_immediate(9, 3));
+}
+
 TEST_F(RailTest, no_more_is_in_flight_than_the_window_holds) {
   Rail rail(endpoint_, capabilities(), {kPiece, 4 * kPiece});
   for (std::uint16_t i = 0; i < 10; ++i) rail.submit(transfer(3 * kPiece, i * 3 * kPiece, i));

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/fd.hpp"
+#include "built.hpp"
 #include "patience.hpp"
 
 namespace grainfabric::test {
@@ -28,12 +29,13 @@ class Child {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in.get(), STDOUT_FILENO);
-    std::string arguments[] = {SESSION_PEER, role, std::to_string(port), provider};
+    const std::string program = built("session_peer");
+    std::string arguments[] = {program, role, std::to_string(port), provider};
     char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
                     arguments[3].data(), nullptr};
-    const int result = ::posix_spawn(&pid_, SESSION_PEER, &actions, nullptr, argv, environ);
+    const int result = ::posix_spawn(&pid_, program.c_str(), &actions, nullptr, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
-    if (result != 0) throw std::runtime_error("cannot start " SESSION_PEER);
+    if (result != 0) throw std::runtime_error("cannot start " + program);
   }
   ~Child() { kill(); }
   void kill() {
@@ -43,7 +45,11 @@ class Child {
     remove_shared_memory();
     pid_ = -1;
   }
-  void freeze() { ::kill(pid_, SIGSTOP); }
+  /// Returns when it does nothing any more.
+  void freeze() {
+    ::kill(pid_, SIGSTOP);
+    ::waitpid(pid_, nullptr, WUNTRACED);
+  }
   void thaw() { ::kill(pid_, SIGCONT); }
 
   /// The next line, without waiting for more than `limit`; "" when there is none.

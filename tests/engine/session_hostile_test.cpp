@@ -77,6 +77,8 @@ TEST_F(Hostile, silent_connections_keep_nobody_out) {
 TEST_F(Hostile, a_session_is_not_disturbed_by_what_happens_on_its_port) {
   Sender sender(to(receiver_));
   sender->start();
+  // Else one of the others might be the first to say HELLO.
+  ASSERT_TRUE(sender.heard.wait_for(PeerChange::Kind::connected));
   std::atomic<bool> stop{false};
   std::thread pusher([&] {
     while (!stop) EXPECT_EQ(sender.push(), PushResult::accepted);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions that end and come back, and the account of every grain.
-#include <netinet/in.h>
-#include <sys/socket.h>
-
+#include "cut.hpp"
 #include "session_pair.hpp"
 
 namespace grainfabric {
@@ -10,23 +8,6 @@ namespace {
 
 using namespace test;
 using PushResult = Initiator::PushResult;
-
-/// What a network does that fails: ends the control connections at `port`, both ends of them in
-/// this process, without anybody having asked for it.
-int cut(std::uint16_t port) {
-  int ended = 0;
-  for (int fd = 3; fd < 1024; ++fd) {
-    sockaddr_in own{};
-    sockaddr_in peer{};
-    socklen_t size = sizeof own;
-    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0) continue;
-    size = sizeof peer;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
-    if (own.sin_family != AF_INET || ntohs(own.sin_port) != port) continue;
-    ended += ::shutdown(fd, SHUT_RDWR) == 0 ? 1 : 0;
-  }
-  return ended;
-}
 
 class SessionLoss : public OverProviders {};
 OVER_PROVIDERS(SessionLoss);

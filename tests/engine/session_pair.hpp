@@ -76,6 +76,11 @@ class InitiatorHeard final : public Heard, public InitiatorEvents {
 class TargetHeard final : public Heard, public TargetEvents {
  public:
   void on_peer(const PeerChange& change) override { note(change); }
+  void on_slices(const SliceProgress& progress) override {
+    if (when_slices) when_slices(progress);
+  }
+  /// On the loop thread; to be set before there is a session.
+  std::function<void(const SliceProgress&)> when_slices;
 };
 
 /// Bytes that differ from one grain to the next, and from one place to the next.
@@ -94,6 +99,8 @@ struct Shape {
   std::size_t size = 1000;
   std::size_t metadata = 20;
   std::size_t parts = 1;
+  std::size_t slices = 1;
+  std::size_t slice_unit = 1;
 };
 
 /// An initiator whose grains are numbered in their pts and hold content(number).
@@ -129,6 +136,8 @@ class Sender {
     grain.metadata = metadata;
     grain.payload = parts;
     grain.release = {release, held.get()};
+    grain.slices = shape.slices;
+    grain.slice_unit = shape.slice_unit;
     const auto result = initiator_->push(grain, policy);
     if (result == Initiator::PushResult::accepted) {
       static_cast<void>(held.release());  // release() deletes it
@@ -281,6 +290,20 @@ inline void join_while(std::thread& thread, const std::function<void()>& meanwhi
   while (!joined) meanwhile();
   joiner.join();
 }
+
+/// A grain in a Region, as a buffer pool has it.
+struct Lent {
+  std::shared_ptr<Region> region = Region::create(3 * kPageSize, "lent");
+  std::atomic<int> released{0};
+
+  Initiator::PushResult push(Sender& sender, std::size_t offset, std::size_t size) {
+    const PayloadPart part{region->bytes().subspan(offset, size), region};
+    OutgoingGrain grain;
+    grain.payload = {&part, 1};
+    grain.release = {[](void* self) { ++static_cast<Lent*>(self)->released; }, this};
+    return sender->push(grain, {});
+  }
+};
 
 /// Tests that hold for every provider of this host.
 class OverProviders : public testing::TestWithParam<const char*> {

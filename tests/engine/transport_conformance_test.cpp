@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
@@ -115,6 +117,21 @@ TEST_P(TransportConformance, a_domain_says_what_it_can_do) {
   EXPECT_GE(can.max_pieces, 2U);
   EXPECT_GE(can.write_depth, 8U);
   EXPECT_EQ(can.ordered, !is("shm") && std::getenv("FABRIC_TEST_UNORDERED") == nullptr);
+}
+
+TEST_P(TransportConformance, the_length_of_a_piece_can_be_set) {
+  const auto opened = [&](const char* size) {
+    DomainOptions with = options();
+    with.options = {{"piece-size", size}};
+    return Table::shared().open(with);
+  };
+  if (provider() == "local" || provider() == "verbs") {
+    EXPECT_THROW(opened("65536"), Error);  // nothing is cut there, or by slice-size
+    return;
+  }
+  EXPECT_EQ(opened("65536")->capabilities().piece_size, 65536U);
+  EXPECT_THROW(opened("4095"), Error);
+  EXPECT_THROW(opened("64k"), Error);
 }
 
 TEST_P(TransportConformance, both_sides_connect_with_the_token) {
@@ -722,6 +739,31 @@ TEST(OfiTransport, the_scope_of_a_link_local_peer_is_this_sides_own) {
   pair.initiator = pair.initiator_domain->connect(elsewhere, pair.token, pair.initiator_events);
   pair.loop.add(*pair.initiator);
   EXPECT_TRUE(pair.loop.run_until([&] { return pair.initiator_events.connected == 1; }));
+}
+
+/// What this process's connections over TCP have as congestion control.
+std::vector<std::string> congestion_controls() {
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    std::array<char, 16> name{};
+    size = name.size();
+    if (::getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), &size) == 0) {
+      found.emplace_back(name.data());
+    }
+  }
+  return found;
+}
+
+TEST(OfiTransport, tcp_within_the_host_is_not_paced) {
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    Pair pair({"tcp", address});
+    ASSERT_TRUE(pair.connect()) << address;
+    EXPECT_EQ(congestion_controls(), (std::vector<std::string>{"reno", "reno"})) << address;
+  }
 }
 
 TEST(OfiTransport, an_initiator_without_a_local_address_reaches_either_ip_version) {

@@ -89,7 +89,8 @@ class PollLoop {
     bool unpollable = false;
     std::vector<pollfd> polled;
     for (Pollable* one : all_) {
-      const std::vector<int> fds = one->fds();
+      std::vector<int> fds;
+      one->append_fds(&fds);
       unpollable = unpollable || fds.empty();
       if (!one->arm()) pending = true;
       for (const int fd : fds) polled.push_back({fd, POLLIN, 0});

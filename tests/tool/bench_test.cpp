@@ -23,7 +23,7 @@ class BenchServer : public Program {
       : Program(
             {"bench", "server", "--address", "127.0.0.1", "--port", "0", "--provider", provider}) {
     const std::string said = line_with("port ");
-    if (said.empty()) throw std::runtime_error("the server does not start: " + std::string(TOOL));
+    if (said.empty()) throw std::runtime_error("the server does not start: " + tool());
     port = said.substr(said.rfind(' ') + 1);
   }
   [[nodiscard]] Arguments client(const Arguments& more) const {

@@ -11,17 +11,23 @@
 #include <vector>
 
 #include "base/glib_ptr.hpp"
+#include "built.hpp"
 
-/// The program under test (TOOL), as a user or a script starts it.
+/// The program under test, as a user or a script starts it.
 namespace grainfabric::test {
 
 using Arguments = std::vector<std::string>;
+
+inline std::string tool() {
+  return built("../../src/tool/grainfabric");
+}
 
 /// A running one; killed with its object.
 class Program {
  public:
   explicit Program(const Arguments& arguments) {
-    std::vector<const char*> argv = {TOOL};
+    const std::string program = tool();
+    std::vector<const char*> argv = {program.c_str()};
     for (const std::string& argument : arguments) argv.push_back(argument.c_str());
     argv.push_back(nullptr);
     GErrorSlot error;

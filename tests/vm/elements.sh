@@ -7,8 +7,9 @@
 set -uo pipefail
 build=$1
 export FABRIC_TEST_PROVIDER=$2 FABRIC_TEST_ADDRESS=$3 FABRIC_TEST_INTERFACE=$4 FABRIC_TEST_PATIENCE=4
+export FABRIC_TEST_DMABUF=1 # there are some here
 failed=0
-themes=(no_copy back_pressure recovery)
+themes=(no_copy foreign_memory back_pressure recovery slices)
 # The longest is about formats, and the same for all: once is enough.
 [[ $FABRIC_TEST_PROVIDER != verbs ]] || themes+=(round_trip)
 for theme in "${themes[@]}"; do

@@ -4,7 +4,8 @@
 # verbs on hosts without an RDMA device. The guest is Debian's stock kernel in QEMU, without KVM; its
 # root is this host's file system, read-only under an overlay that is gone with it. There is rxe0 on
 # rdma0 (10.77.0.1, fd77::1) and rxe1 on rdma1 (10.77.0.2, fd77::2), two ends of a veth pair: see
-# guest-network.sh.
+# guest-network.sh. And there is vgem, a display without hardware, which makes dmabufs; and
+# there are two NUMA nodes, and eth0, which leads nowhere, at the second one.
 #
 #     tests/vm/guest.sh [-t SECONDS] COMMAND [ARGUMENT...]
 #
@@ -16,14 +17,14 @@ set -euo pipefail
 
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/grainfabric-vm
-modules=(virtio_pci 9p 9pnet_virtio overlay virtio-rng crc32_generic veth sch_netem sch_prio cls_u32
-  ib_uverbs rdma_ucm rdma_rxe)
+modules=(virtio_pci virtio_net 9p 9pnet_virtio overlay virtio-rng crc32_generic veth sch_netem sch_prio cls_u32
+  ib_uverbs rdma_ucm rdma_rxe vgem)
 seconds=300
 if [[ ${1:-} == -t ]]; then
   seconds=$2
   shift 2
 fi
-(($# > 0)) || { sed -n '3,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+(($# > 0)) || { sed -n '3,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
 cannot() {
   echo "No soft-RoCE guest here: $*" >&2
@@ -112,10 +113,14 @@ cp "$here/guest-network.sh" "$run/share/network"
   echo
 } > "$run/share/command"
 touch "$run/share/output" "$run/console"
+cpus=$(nproc) cpus_of_node1=
+if ((cpus > 1)); then cpus_of_node1=,cpus=1-$((cpus - 1)); fi
 
 code=0
 timeout --kill-after=5 "$seconds" qemu-system-x86_64 \
-  -accel tcg,thread=multi,tb-size=512 -cpu max -machine q35 -smp "$(nproc)" -m 3G \
+  -accel tcg,thread=multi,tb-size=512 -cpu max -machine q35 -smp "$cpus" -m 3G \
+  -object memory-backend-ram,id=memory0,size=1536M -object memory-backend-ram,id=memory1,size=1536M \
+  -numa node,memdev=memory0,cpus=0 -numa "node,memdev=memory1${cpus_of_node1}" \
   -nodefaults -no-user-config -display none -no-reboot -nic none \
   -kernel "$kernel/boot/vmlinuz-$version" -initrd "$initrd" \
   -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable random.trust_cpu=on" \
@@ -125,6 +130,8 @@ timeout --kill-after=5 "$seconds" qemu-system-x86_64 \
   -device virtio-9p-pci,fsdev=host,mount_tag=host \
   -fsdev "local,id=share,path=$run/share,security_model=none" \
   -device virtio-9p-pci,fsdev=share,mount_tag=share \
+  -device pxb-pcie,id=far,bus=pcie.0,bus_nr=32,numa_node=1 \
+  -device pcie-root-port,id=far_port,bus=far,chassis=1 -device virtio-net-pci,bus=far_port \
   < /dev/null > "$run/qemu" 2>&1 9>&- || code=$?
 
 cat "$run/share/output"

@@ -34,15 +34,17 @@ judge() { # TEXT COMMAND...
 # final LOG FIELD: a number out of the statistics that an element logs when it stops
 final() { grep 'At the end' "$1" | tail -n 1 | grep -oE "[ ,]$2=\(guint64\)[0-9]+" | head -n 1 | sed 's/.*)//'; }
 
+# In the foreground, timeout passes a signal on once. Else it sends it to its whole group, too, and the
+# second SIGINT ends a gst-launch-1.0 that is stopping.
+launch() { GST_DEBUG_NO_COLOR=1 GST_DEBUG=fabric*:4 exec timeout --foreground 120 gst-launch-1.0 "$@"; }
 receive() { # LOG ARGUMENT...
   local log=$1
   shift
-  GST_DEBUG_NO_COLOR=1 GST_DEBUG=fabric*:4 timeout 120 gst-launch-1.0 \
-    fabricsrc address="$target" port=20886 provider="$provider" "${options[@]}" "$@" > "$log" 2>&1 &
+  launch fabricsrc address="$target" port=20886 provider="$provider" "${options[@]}" "$@" \
+    > "$log" 2>&1 &
 }
 send() { # LOG BUFFERS
-  GST_DEBUG_NO_COLOR=1 GST_DEBUG=fabric*:4 timeout 120 gst-launch-1.0 \
-    $source num-buffers="$2" ! $caps ! fabricsink $here "${options[@]}" > "$1" 2>&1
+  (launch $source num-buffers="$2" ! $caps ! fabricsink $here "${options[@]}" > "$1" 2>&1)
 }
 
 # ---- bit for bit, without a copy ----------------------------------------------------------------
@@ -68,9 +70,8 @@ rm -f expected.raw received.raw
 # ---- the cable ----------------------------------------------------------------------------------
 receive cable-receive.log ! fakesink silent=true
 target_process=$!
-GST_DEBUG_NO_COLOR=1 GST_DEBUG=fabric*:4 timeout 120 gst-launch-1.0 \
-  videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=10/1 ! fabricsink $here \
-  > cable-send.log 2>&1 &
+launch videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=10/1 \
+  ! fabricsink $here > cable-send.log 2>&1 &
 sender_process=$!
 sessions() { grep -c 'Session with .*first of' cable-send.log; }
 until_sessions() { # COUNT SECONDS
@@ -90,9 +91,9 @@ bash /run/share/network again
 judge 'after the cable was out for eight seconds the stream comes back' until_sessions 2 40
 sleep 3
 kill -INT $sender_process
-wait $sender_process
+judge 'the sender stops when it is told to' wait $sender_process
 kill -INT $target_process
-wait $target_process
+judge 'the target stops when it is told to' wait $target_process
 judge 'every grain that was sent arrived, or is counted as lost or dropped' bash -c "
   (( $(final cable-receive.log grains) + $(final cable-send.log grains-lost) >= $(final cable-send.log grains) ))"
 

@@ -18,11 +18,11 @@ constexpr std::chrono::milliseconds kProgressInterval{200};
 /// How long the server's own words about a failure may take, once the data connection ended.
 constexpr std::chrono::milliseconds kLastWords{500};
 
-LoadOptions with_defaults(LoadOptions load) {
+LoadOptions with_defaults(LoadOptions load, const transport::Capabilities& can) {
   if (load.depth == 0) {
     load.depth = std::clamp<std::uint64_t>(kDefaultBytesInFlight / load.size, 2, kDefaultDepth);
   }
-  if (load.piece_size == 0) load.piece_size = RailOptions().piece_size;
+  if (load.piece_size == 0) load.piece_size = can.piece_size;
   return load;
 }
 
@@ -39,7 +39,8 @@ Conversation::Conversation(EventLoop& loop, GObjectPtr<GSocketConnection> connec
                            })),
       line_(loop, std::move(connection), *this) {
   line_.send(Hello{kBenchVersion, software(),
-                   transport::offers(options_.provider, transport::Table::shared().providers()),
+                   transport::offers(options_.provider,
+                                     transport::Table::shared().providers_for(options_.provider)),
                    transport::local::same_host_hint({})});
   expect("HELLO", protocol::kHandshakeStep);
 }
@@ -82,7 +83,7 @@ void Conversation::next_round() {
     expect("BYE", protocol::kFarewell);
     return;
   }
-  load_options_ = with_defaults(options_.rounds[next_++]);
+  load_options_ = with_defaults(options_.rounds[next_++], domain_->capabilities());
   load_ = std::make_unique<Load>(loop_, *domain_, load_options_, *this);
   line_.send(load_->round());
   expect("ROUND", kSilence);

@@ -82,8 +82,8 @@ std::unique_ptr<transport::Domain> Server::admit(Session& session, const Hello& 
       options_.interface.empty()
           ? session.local_address()
           : transport::local_address_of(options_.interface, session.local_address());
-  const auto own =
-      transport::offers(options_.provider, table.providers(), transport::facts_of(local));
+  const auto own = transport::offers(options_.provider, table.providers_for(options_.provider),
+                                     transport::facts_of(local));
   const bool one_host = hello.host_hint == transport::local::same_host_hint({});
   const auto common = transport::common_providers(own, hello.offers, one_host);
   welcome.reason = "first of the server's [" + transport::join_names(own) +

@@ -353,13 +353,12 @@ bool LocalEndpoint::complete() {
 
 // ---- life -------------------------------------------------------------------------------------
 
-std::vector<int> LocalEndpoint::fds() const {
-  std::vector<int> all{deadline_.fd()};
-  if (is_closed_) return all;
-  if (socket_) all.push_back(socket_.get());
-  if (listener_) all.push_back(listener_.get());
-  for (const UniqueFd& stranger : strangers_) all.push_back(stranger.get());
-  return all;
+void LocalEndpoint::append_fds(std::vector<int>* fds) const {
+  fds->push_back(deadline_.fd());
+  if (is_closed_) return;
+  if (socket_) fds->push_back(socket_.get());
+  if (listener_) fds->push_back(listener_.get());
+  for (const UniqueFd& stranger : strangers_) fds->push_back(stranger.get());
 }
 
 bool LocalEndpoint::arm() {
@@ -368,10 +367,11 @@ bool LocalEndpoint::arm() {
   if (greeting_) deadline_.no_later_than(give_up_);
   if (!in_) return true;
   if (!waiting_.empty() && !out_->wait_for_room()) return false;
-  return in_->prepare_to_sleep();
+  return is_attended_ || in_->prepare_to_sleep();
 }
 
 bool LocalEndpoint::progress() {
+  if (is_closed_) deadline_.clear(Clock::now());
   if (is_closed_ || in_progress_) return false;
   in_progress_ = true;
   bool done = failure_.has_value();
@@ -379,11 +379,10 @@ bool LocalEndpoint::progress() {
     if (!failure_ && listener_) done |= welcome_strangers();
     if (!failure_ && greeting_) done |= greet();
     if (!failure_ && in_) {
+      expire_attendance();
       const bool woken = in_->stay_awake();
       if (woken || in_->is_empty()) done |= take_packets();
-      done |= take_frames();
-      done |= send_waiting();
-      done |= complete();
+      done |= serve();
       // What it had written is taken: its queue outlives it.
       if (peer_closed_ && !failure_) {
         fail(Error(ErrorCode::disconnected, "The peer closed the connection (local)"));
@@ -397,8 +396,62 @@ bool LocalEndpoint::progress() {
   return done;
 }
 
+bool LocalEndpoint::serve() {
+  bool done = take_frames();
+  done |= send_waiting();
+  done |= complete();
+  return done;
+}
+
+/// The loop, which is here, wakes this side again: it may be on another thread that this was found.
 void LocalEndpoint::fail(const Error& reason) {
-  if (!failure_) failure_ = reason;
+  if (failure_) return;
+  failure_ = reason;
+  deadline_.no_later_than(Clock::now());
+}
+
+// ---- attendance -------------------------------------------------------------------------------
+
+bool LocalEndpoint::attend(std::chrono::milliseconds how_long) {
+  if (is_closed_ || in_progress_ || !in_) return false;
+  in_progress_ = true;
+  bool done = false;
+  at_doorbell_ = false;
+  in_->stay_awake();
+  try {
+    done = serve();
+    // What comes between this look and the loop's listening, the loop is woken for.
+    const bool has_room = !waiting_.empty() && !out_->wait_for_room();
+    is_attended_ = how_long.count() > 0;
+    const bool has_more = !is_attended_ && !in_->prepare_to_sleep();
+    if (has_room || has_more) deadline_.no_later_than(Clock::now());
+  } catch (const Error& error) {
+    fail(error);
+  }
+  if (is_attended_) {
+    attended_until_ = Clock::now() + how_long;
+    deadline_.no_later_than(attended_until_);
+  }
+  in_progress_ = false;
+  return done;
+}
+
+void LocalEndpoint::expire_attendance() {
+  const auto now = Clock::now();
+  deadline_.clear(now);
+  if (!is_attended_ || at_doorbell_) return;
+  is_attended_ = now < attended_until_;
+  if (is_attended_) deadline_.no_later_than(attended_until_);
+}
+
+bool LocalEndpoint::prepare_doorbell() {
+  if (is_closed_ || failure_ || !in_) return false;
+  at_doorbell_ = in_->prepare_doorbell();
+  return at_doorbell_;
+}
+
+std::shared_ptr<Doorbell> LocalEndpoint::doorbell() const {
+  return in_ ? in_->doorbell() : nullptr;
 }
 
 void LocalEndpoint::finish() {
@@ -407,7 +460,9 @@ void LocalEndpoint::finish() {
   strangers_.clear();
   if (name_) name_->remove();
   say_goodbye();
-  socket_.reset();
+  // The socket stays until this object goes: it may have lifelines, and a descriptor with copies is
+  // not to be closed while it is polled.
+  if (socket_ && !has_lifeline_) ::shutdown(socket_.get(), SHUT_RDWR);
   user_.on_closed(*failure_);
 }
 

@@ -54,7 +54,11 @@ class LocalEndpoint final : public Endpoint {
   Posted unshare(std::uint32_t id) override;
   [[nodiscard]] UniqueFd lifeline() const override;
 
-  [[nodiscard]] std::vector<int> fds() const override;
+  bool attend(std::chrono::milliseconds how_long) override;
+  bool prepare_doorbell() override;
+  [[nodiscard]] std::shared_ptr<Doorbell> doorbell() const override;
+
+  void append_fds(std::vector<int>* fds) const override;
   bool arm() override;
   bool progress() override;
 
@@ -91,6 +95,8 @@ class LocalEndpoint final : public Endpoint {
   bool send_waiting();
   bool send_part(Outgoing* outgoing);
   bool complete();
+  bool serve();
+  void expire_attendance();
   void commit(const Frame& frame);
   void wake_peer() noexcept;
 
@@ -110,7 +116,7 @@ class LocalEndpoint final : public Endpoint {
   UniqueFd listener_;
   std::vector<UniqueFd> strangers_;
   UniqueFd socket_;
-  WakeUp deadline_;  // until the peer has answered
+  WakeUp deadline_;  // until the peer has answered; then, of the attendance
   WakeUp::TimePoint give_up_{};
   std::shared_ptr<QueueMemory> greeting_;  // until then, too
   std::optional<QueueWriter> out_;
@@ -126,6 +132,9 @@ class LocalEndpoint final : public Endpoint {
   bool peer_closed_ = false;
   mutable bool has_lifeline_ = false;
   std::optional<Error> failure_;
+  bool is_attended_ = false;  // by a thread that looks again by …
+  WakeUp::TimePoint attended_until_{};
+  bool at_doorbell_ = false;  // … or sleeps until it is rung
   bool is_closed_ = false;
   bool in_progress_ = false;
 };

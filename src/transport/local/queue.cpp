@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t kStateSize = page_align(2 * sizeof(QueueState));
 constexpr std::size_t kMemorySize = kStateSize + 2 * kQueueSize;
+constexpr std::uint32_t kAtSocket = 1;
 static_assert((kQueueSize & (kQueueSize - 1)) == 0 && kMaxFrame * 2 < kQueueSize);
 
 }  // namespace
@@ -92,8 +93,10 @@ bool QueueWriter::commit(Frame header) noexcept {
   place_ = written_;
   // Either this store is seen by a reader that goes to sleep, or its flag is seen here.
   state_.written.store(written_, std::memory_order_seq_cst);
-  return state_.reader_sleeps.load(std::memory_order_seq_cst) != 0 &&
-         state_.reader_sleeps.exchange(0) != 0;
+  if (state_.reader_sleeps.load(std::memory_order_seq_cst) == 0) return false;
+  const std::uint32_t where = state_.reader_sleeps.exchange(0);
+  if (where == Doorbell::kAsleep) Doorbell::wake(state_.reader_sleeps);
+  return where == kAtSocket;
 }
 
 bool QueueWriter::wait_for_room() noexcept {
@@ -151,10 +154,23 @@ bool QueueReader::is_empty() const noexcept {
 }
 
 bool QueueReader::prepare_to_sleep() noexcept {
-  state_.reader_sleeps.store(1, std::memory_order_seq_cst);
+  // A thread at the doorbell would not hear of it any more: it has to look who listens now.
+  const std::uint32_t before = state_.reader_sleeps.exchange(kAtSocket);
+  if (before == Doorbell::kAsleep) Doorbell::wake(state_.reader_sleeps);
   asleep_ = true;
+  return is_empty();
+}
+
+bool QueueReader::prepare_doorbell() noexcept {
+  state_.reader_sleeps.store(Doorbell::kAsleep, std::memory_order_seq_cst);
+  asleep_ = false;
   if (is_empty()) return true;
+  state_.reader_sleeps.store(0);
   return false;
+}
+
+std::shared_ptr<Doorbell> QueueReader::doorbell() const {
+  return std::make_shared<Doorbell>(memory_, state_.reader_sleeps);
 }
 
 bool QueueReader::stay_awake() noexcept {

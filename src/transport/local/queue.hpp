@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "base/doorbell.hpp"
 #include "base/fd.hpp"
 #include "transport/local/frame.hpp"
 
@@ -20,7 +21,8 @@ namespace grainfabric::transport::local {
 struct QueueState {
   alignas(64) std::atomic<std::uint64_t> written;
   alignas(64) std::atomic<std::uint64_t> read;
-  /// Set by who is going to sleep, taken back by who wakes him.
+  /// Set by who is going to sleep, taken back by who wakes him. The reader says where: 1 at the
+  /// socket, Doorbell::kAsleep at this word.
   alignas(64) std::atomic<std::uint32_t> reader_sleeps;
   alignas(64) std::atomic<std::uint32_t> writer_waits;
 };
@@ -58,7 +60,7 @@ class QueueWriter {
   /// where there is no room now.
   [[nodiscard]] std::byte* place(std::size_t length) noexcept;
   /// Completes the frame at place(): writes its header and shows it to the reader. Returns whether
-  /// the reader sleeps and has to be woken.
+  /// the reader sleeps at the socket and has to be woken there.
   [[nodiscard]] bool commit(Frame header) noexcept;
   /// Asks to be woken when there is room. False: there is already, for a frame of any size.
   [[nodiscard]] bool wait_for_room() noexcept;
@@ -88,6 +90,9 @@ class QueueReader {
   [[nodiscard]] bool prepare_to_sleep() noexcept;
   /// Takes prepare_to_sleep() back. Returns whether the writer has sent a wake-up meanwhile.
   bool stay_awake() noexcept;
+  /// As prepare_to_sleep(), for a thread that sleeps at doorbell().
+  [[nodiscard]] bool prepare_doorbell() noexcept;
+  [[nodiscard]] std::shared_ptr<Doorbell> doorbell() const;
 
  private:
   std::shared_ptr<QueueMemory> memory_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/local/socket.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -72,7 +73,11 @@ std::string SocketName::text() const {
 
 UniqueFd SocketName::listen() const {
   UniqueFd fd = new_socket();
+  // Other users may come in, whatever the umask: who finds the socket is for its directory to say,
+  // and who is served, for the token.
+  constexpr mode_t kAnybody = 0666;
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address_), size_) != 0 ||
+      (!path_.empty() && ::chmod(path_.c_str(), kAnybody) != 0) ||
       ::listen(fd.get(), kBacklog) != 0) {
     throw Error::from_errno(errno, "Cannot listen at " + text() + " (local)",
                             "Does the socket-directory exist, and may this user write there?");

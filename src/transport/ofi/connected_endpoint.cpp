@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "transport/ofi/address.hpp"
 #include "transport/ofi/error.hpp"
+#include "transport/ofi/within_host.hpp"
 
 namespace grainfabric::transport::ofi {
 namespace {
@@ -94,7 +95,10 @@ void ConnectedEndpoint::serve(ConnectionEvent& event) {
       on_request(event);
       break;
     case ConnectionEvent::Kind::connected:
-      if (state() == State::connecting && channel_) established();
+      if (state() == State::connecting && channel_) {
+        unpace_within_host(channel_->endpoint());
+        established();
+      }
       break;
     case ConnectionEvent::Kind::shutdown:
       if (channel_) fail(disconnected(peer_name()));

@@ -20,7 +20,7 @@ bool promises_order(const fi_info& info, std::size_t max_write) {
          info.ep_attr->max_order_waw_size >= max_write;
 }
 
-Capabilities capabilities_of(const fi_info& info) {
+Capabilities capabilities_of(const fi_info& info, const DomainOptions& options) {
   Capabilities can;
   const std::string provider = info.fabric_attr->prov_name;
   can.provider = public_name(provider);
@@ -33,6 +33,7 @@ Capabilities capabilities_of(const fi_info& info) {
   can.max_pieces = std::max<std::size_t>(info.tx_attr->iov_limit, 1);
   can.write_depth = std::clamp<std::size_t>(info.tx_attr->size, 1, kMaxWriteDepth);
   can.ordered = keeps_order(provider) && promises_order(info, can.max_write);
+  can.piece_size = OptionReader(options.provider, options.options).piece_size(can.piece_size);
   can.local_registration = (info.domain_attr->mr_mode & FI_MR_LOCAL) != 0;
   return can;
 }
@@ -46,7 +47,7 @@ Device::Device(const DomainOptions& options)
       sleeps_(sleeps_on_descriptor(provider_)),
       name_(options.provider + " on " + info_->domain_attr->name),
       address_format_(format_name(info_->addr_format, info_->src_addr, info_->src_addrlen)),
-      capabilities_(capabilities_of(*info_)) {
+      capabilities_(capabilities_of(*info_, options)) {
   fid_fabric* fabric = nullptr;
   check(fi_fabric(info_->fabric_attr, &fabric, nullptr), "Cannot open " + name_);
   fabric_ = Fid(fabric);

@@ -63,14 +63,12 @@ Posted OfiEndpoint::send(std::span<const std::byte> message, std::uint64_t conte
   return open == nullptr ? why_not : send_message(*open, message, context);
 }
 
-std::vector<int> OfiEndpoint::fds() const {
-  std::vector<int> fds;
-  if (!device_->sleeps()) return fds;
-  fds.push_back(timer_.fd());
-  if (state_ == State::closed) return fds;
-  std::vector<fid_t> objects;
-  add_waitables(&fds, &objects);
-  return fds;
+void OfiEndpoint::append_fds(std::vector<int>* fds) const {
+  if (!device_->sleeps()) return;
+  fds->push_back(timer_.fd());
+  if (state_ == State::closed) return;
+  objects_.clear();
+  add_waitables(fds, &objects_);
 }
 
 bool OfiEndpoint::arm() {
@@ -79,11 +77,11 @@ bool OfiEndpoint::arm() {
   std::optional<Timer::Clock::time_point> wake = retry_;
   if (deadline_ && (!wake || *deadline_ < *wake)) wake = deadline_;
   timer_.set(wake);
-  std::vector<int> fds;
-  std::vector<fid_t> objects;
-  add_waitables(&fds, &objects);
+  fds_.clear();
+  objects_.clear();
+  add_waitables(&fds_, &objects_);
   const int result =
-      fi_trywait(device_->fabric(), objects.data(), static_cast<int>(objects.size()));
+      fi_trywait(device_->fabric(), objects_.data(), static_cast<int>(objects_.size()));
   if (result == 0) return true;
   if (result != -FI_EAGAIN) fail(error_of(-result, "Cannot wait for " + peer_name_));
   return false;

@@ -28,7 +28,7 @@ class OfiEndpoint : public Endpoint, protected ChannelEvents {
               std::uint64_t context) override;
   Posted send(std::span<const std::byte> message, std::uint64_t context) override;
 
-  [[nodiscard]] std::vector<int> fds() const override;
+  void append_fds(std::vector<int>* fds) const override;
   bool arm() override;
   bool progress() override;
 
@@ -94,6 +94,8 @@ class OfiEndpoint : public Endpoint, protected ChannelEvents {
   Timer timer_;
   std::optional<Timer::Clock::time_point> deadline_;
   std::optional<Timer::Clock::time_point> retry_;
+  std::vector<int> fds_;                // used again, …
+  mutable std::vector<fid_t> objects_;  // … so that sleeping does not allocate
   bool in_progress_ = false;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/transport.hpp"
 
+#include <cstdlib>
+
 #include "transport/ofi/connected_endpoint.hpp"
 #include "transport/ofi/datagram_endpoint.hpp"
 #include "transport/ofi/info.hpp"
@@ -63,5 +65,10 @@ class OfiTransport final : public Transport {
 
 extern "C" __attribute__((visibility("default"))) grainfabric::transport::Transport*
 grainfabric_transport_1() {
+  // libfabric would keep memory registered that this side has withdrawn, its key still open, and to
+  // learn of what is unmapped it writes jumps into munmap() and madvise() for the whole process.
+  // The engine has a cache of its own. Before libfabric reads its environment; who sets it has his
+  // way.
+  ::setenv("FI_MR_CACHE_MAX_COUNT", "0", 0);
   return new grainfabric::transport::ofi::OfiTransport;  // owned by the Table
 }

@@ -16,6 +16,8 @@ Device::Device(const DomainOptions& options) : local(parse_local(options.local_a
   capabilities.max_send = kMaxMessage;
   capabilities.max_pieces = kMaxPieces;
   capabilities.write_depth = kWriteDepth;
+  capabilities.piece_size =
+      OptionReader(kProvider, options.options).piece_size(capabilities.piece_size);
   capabilities.ordered = true;
   capabilities.local_registration = false;
 }

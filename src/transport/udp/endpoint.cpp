@@ -243,9 +243,9 @@ Posted UdpEndpoint::send(std::span<const std::byte> message, std::uint64_t conte
 
 // Life.
 
-std::vector<int> UdpEndpoint::fds() const {
-  if (is_closed_) return {wake_.fd()};
-  return {socket_->fd(), wake_.fd()};
+void UdpEndpoint::append_fds(std::vector<int>* fds) const {
+  if (!is_closed_) fds->push_back(socket_->fd());
+  fds->push_back(wake_.fd());
 }
 
 bool UdpEndpoint::arm() {

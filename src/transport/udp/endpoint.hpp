@@ -37,7 +37,7 @@ class UdpEndpoint final : public Endpoint, private Connection::Events {
               std::uint64_t context) override;
   Posted send(std::span<const std::byte> message, std::uint64_t context) override;
 
-  [[nodiscard]] std::vector<int> fds() const override;
+  void append_fds(std::vector<int>* fds) const override;
   bool arm() override;
   bool progress() override;
 

@@ -89,12 +89,12 @@ Posted VerbsEndpoint::send(std::span<const std::byte> message, std::uint64_t con
   return post([&](Connections& to) { return to.send(message, context); });
 }
 
-std::vector<int> VerbsEndpoint::fds() const {
-  if (state_ == State::closed) return {deadline_.fd()};  // never readable: nothing to do
-  std::vector<int> fds{events_->fd, device_->fd(), deadline_.fd()};
+void VerbsEndpoint::append_fds(std::vector<int>* fds) const {
+  fds->push_back(deadline_.fd());  // once it is closed never readable: nothing to do
+  if (state_ == State::closed) return;
+  fds->insert(fds->end(), {events_->fd, device_->fd()});
   // Not while connecting: what the peer writes first may be there before its connection event is.
-  if (state_ == State::connected) connections_.append_fds(&fds);
-  return fds;
+  if (state_ == State::connected) connections_.append_fds(fds);
 }
 
 bool VerbsEndpoint::arm() {

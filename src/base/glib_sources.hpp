@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <glib.h>
+
+#include <functional>
+#include <vector>
+
+#include "base/event_loop.hpp"
+#include "base/fd.hpp"
+
+namespace grainfabric {
+
+/// A GMainContext as a Pollable: control connections and timers, which are many and seldom have
+/// anything to do, do not slow down what is between them. The loop thread, which owns the context.
+class GlibSources final : public Pollable {
+ public:
+  /// `dispatched` is called after sources have run. Throws Error where there are no descriptors
+  /// left.
+  explicit GlibSources(std::function<void()> dispatched);
+  ~GlibSources() override;
+  GlibSources(const GlibSources&) = delete;
+  GlibSources& operator=(const GlibSources&) = delete;
+
+  [[nodiscard]] GMainContext* context() const noexcept { return context_; }
+
+  void append_fds(std::vector<int>* fds) const override;
+  bool arm() override;
+  bool progress() override;
+
+ private:
+  void follow(const std::vector<GPollFD>& wanted);
+  void set_timer(gint milliseconds) const;
+
+  const std::function<void()> dispatched_;
+  GMainContext* const context_;
+  const UniqueFd epoll_;
+  const UniqueFd timer_;
+  std::vector<GPollFD> polled_;
+  std::vector<GPollFD> queried_;  // used again
+  bool has_changed_ = true;
+};
+
+}  // namespace grainfabric
