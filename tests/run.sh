@@ -25,6 +25,7 @@ default_parts=(plain hidden vm format asan tsan fuzz no-ofi demo) # tidy is a re
 parts=()
 fuzz_seconds=20 # for each target
 results=()  # a line a part, for the end
+failures=() # lines about each program that failed, for the end
 launcher=() # what starts meson test, where it matters
 passed=0 failed=0 skipped=0
 
@@ -85,11 +86,12 @@ configure() {
 run_suites() {
   local part=$1 directory=$2
   shift 2
-  local log=$directory/meson-logs/testlog.json counts code=0
+  local log=$directory/meson-logs/testlog.json counts details code=0
   rm -f "$log"
   "${launcher[@]}" meson test -C "$directory" --no-rebuild --print-errorlogs \
     --num-processes "$processes" "$@" || code=$?
-  if [[ -f $log ]] && read -ra counts < <(python3 tests/count.py "$log"); then
+  if [[ -f $log ]] && { read -ra counts && mapfile -t details; } < <(python3 tests/count.py "$log"); then
+    failures+=("${details[@]/#/$part: }")
     # What meson calls a failure is one, whatever the output says.
     if ((code != 0 && counts[1] == 0)); then counts[1]=1; fi
     add "$part" "${counts[@]}"
@@ -228,6 +230,7 @@ for part in "${parts[@]}"; do
   results[-1]+="  ($((SECONDS - begun)) s)"
 done
 
+((${#failures[@]} == 0)) || { headline failed && printf '%s\n' "${failures[@]}"; }
 headline results
 printf '%s\n' "${results[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
