@@ -130,9 +130,17 @@ void ConnectionAcceptor::close() noexcept {
 }
 
 void ConnectionAcceptor::reject_pending() noexcept {
+  // One look takes a connection, the next its request: what lies between is lost by libfabric's
+  // tcp.
+  constexpr int kQuietLooks = 2;
+  constexpr int kMostLooks = 10'000;  // twice its backlog: a flood is not waited out
   try {
-    while (const std::optional<ConnectionEvent> event = events().read()) {
-      if (event->request) fi_reject(listener_.get(), event->request->handle, nullptr, 0);
+    for (int quiet = 0, looks = 0; quiet < kQuietLooks && looks < kMostLooks; ++looks) {
+      const std::optional<ConnectionEvent> event = events().read();
+      quiet = event ? 0 : quiet + 1;
+      if (event && event->request) {
+        fi_reject(listener_.get(), event->request->handle, nullptr, 0);
+      }
     }
   } catch (const Error& error) {
     log(LogLevel::warning, "ofi", error.what());
