@@ -620,10 +620,10 @@ TEST_P(TransportConformance, anything_may_be_destroyed_first) {
 
 TEST_P(TransportConformance, a_half_made_connection_may_be_destroyed) {
 #if GRAINFABRIC_FINDS_LEAKS
-  // tcp of libfabric 1.17, also under rxm, loses 376 bytes of its own with a connection that is cut
-  // while it reads the request.
+  // tcp of libfabric 1.17 under rxm loses 376 bytes of its own with a connection that is cut while
+  // it reads the request.
   std::optional<__lsan::ScopedDisabler> ignored;
-  if (!is("shm")) ignored.emplace();
+  if (is("tcp;ofi_rxm")) ignored.emplace();
 #endif
   for (int turns = 0; turns < 12; ++turns) {
     Pair pair(options());
@@ -637,18 +637,18 @@ TEST_P(TransportConformance, a_half_made_connection_may_be_destroyed) {
   }
 }
 
-TEST_P(TransportConformance, who_asked_and_was_not_heard_leaves_nothing) {
+TEST_P(TransportConformance, who_was_not_heard_leaves_nothing) {
   std::size_t before = 0;
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < 20; ++round) {
     Pair pair(options());
     pair.listen();
     pair.dial();
-    PollLoop initiator_loop;  // the target sees the request when it ends, not before
+    PollLoop initiator_loop;  // the target sees what it said when it ends, not before
     initiator_loop.add(*pair.initiator);
-    initiator_loop.run_for(5ms);
+    if (round % 2 == 1) initiator_loop.run_for(5ms);  // else it did not even say what it wants
     pair.drop_target();
     pair.drop_initiator();
-    if (round == 0) before = open_files();  // the first may open what a provider keeps for itself
+    if (round == 1) before = open_files();  // the first may open what a provider keeps for itself
   }
   EXPECT_LE(open_files(), before);
 }

@@ -7,10 +7,13 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <exception>
+#include <string_view>
 
 #include "base/log.hpp"
 #include "transport/ofi/address.hpp"
 #include "transport/ofi/error.hpp"
+#include "transport/ofi/sockets.hpp"
 #include "transport/ofi/within_host.hpp"
 
 namespace grainfabric::transport::ofi {
@@ -125,25 +128,33 @@ ConnectionAcceptor::ConnectionAcceptor(std::shared_ptr<const Device> device, con
 
 void ConnectionAcceptor::close() noexcept {
   ConnectedEndpoint::close();
-  if (listener_) reject_pending();
+  if (listener_) turn_away_pending();
   listener_.reset();
 }
 
-void ConnectionAcceptor::reject_pending() noexcept {
-  // One look takes a connection, the next its request: what lies between is lost by libfabric's
-  // tcp.
-  constexpr int kQuietLooks = 2;
-  constexpr int kMostLooks = 10'000;  // twice its backlog: a flood is not waited out
+void ConnectionAcceptor::turn_away_pending() noexcept {
   try {
-    for (int quiet = 0, looks = 0; quiet < kQuietLooks && looks < kMostLooks; ++looks) {
-      const std::optional<ConnectionEvent> event = events().read();
-      quiet = event ? 0 : quiet + 1;
-      if (event && event->request) {
-        fi_reject(listener_.get(), event->request->handle, nullptr, 0);
-      }
+    reject_pending();
+    SocketAddress own;
+    if (device().info().fabric_attr->prov_name == std::string_view("tcp") &&
+        fi_getname(listener_.base(), &own.storage, &own.size) == 0 && shut_down_accepted_at(own)) {
+      reject_pending();
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     log(LogLevel::warning, "ofi", error.what());
+  }
+}
+
+void ConnectionAcceptor::reject_pending() {
+  // One look takes a connection, the next its request.
+  constexpr int kQuietLooks = 2;
+  constexpr int kMostLooks = 10'000;  // twice tcp's backlog: a flood is not waited out
+  for (int quiet = 0, looks = 0; quiet < kQuietLooks && looks < kMostLooks; ++looks) {
+    const std::optional<ConnectionEvent> event = events().read();
+    quiet = event ? 0 : quiet + 1;
+    if (event && event->request) {
+      fi_reject(listener_.get(), event->request->handle, nullptr, 0);
+    }
   }
 }
 

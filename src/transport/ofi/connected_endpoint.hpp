@@ -49,8 +49,11 @@ class ConnectionAcceptor final : public ConnectedEndpoint {
 
  private:
   void close() noexcept override;
-  /// Who asked and has not been heard yet: waits for an answer, and holds memory of libfabric.
-  void reject_pending() noexcept;
+  /// Those who asked and were not heard yet, who wait for an answer, and those who connected and
+  /// said nothing: libfabric's tcp forgets them, with a descriptor and memory each, when its
+  /// listener goes.
+  void turn_away_pending() noexcept;
+  void reject_pending();
   void on_request(ConnectionEvent& event) override;
   [[nodiscard]] Error failure_of(const ConnectionEvent& event) const override;
 
