@@ -151,7 +151,8 @@ GST_START_TEST(a_flush_breaks_the_wait_for_a_peer_and_the_stream_goes_on_after_i
   sender.begin(kAnything);
   {
     Streaming upstream([&] { return sender.push(buffer_of("waits")); });
-    fail_if(eventually([&] { return upstream.done(); }, milliseconds(200)));
+    fail_if(eventually([&] { return upstream.done(); }, milliseconds(200)), "%s",
+            gst_flow_get_name(upstream.flow()));
     sender.push(gst_event_new_flush_start());
     fail_unless(eventually([&] { return upstream.done(); }, kAtOnce));
     fail_unless_equals_int(upstream.flow(), GST_FLOW_FLUSHING);

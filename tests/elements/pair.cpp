@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pair.hpp"
 
-#include <arpa/inet.h>
 #include <gst/video/video.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cstdlib>
 
@@ -48,18 +44,6 @@ std::string provider() {
 std::string address() {
   const char* numeric = std::getenv("FABRIC_TEST_ADDRESS");
   return numeric != nullptr ? numeric : "127.0.0.1";
-}
-
-guint free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  g_assert_true(::bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0);
-  g_assert_true(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0);
-  ::close(fd);
-  return ntohs(address.sin_port);
 }
 
 // ---- both -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "free_port.hpp"
 #include "gstptr.hpp"
 #include "patience.hpp"
 
@@ -20,6 +21,7 @@
 namespace fabric::test {
 
 using grainfabric::test::eventually;
+using grainfabric::test::free_port;
 using grainfabric::test::kPatience;
 
 /// The provider that the suite runs with: FABRIC_TEST_PROVIDER.
@@ -30,9 +32,6 @@ inline bool is_local() {
 /// The address that receivers listen on: FABRIC_TEST_ADDRESS, or 127.0.0.1. Senders leave from
 /// FABRIC_TEST_INTERFACE, where that is set.
 std::string address();
-/// A TCP port that nobody listens on.
-guint free_port();
-
 using Properties = std::vector<std::pair<const char*, std::string>>;
 
 /// A fabricsink or fabricsrc alone in a pipeline, with the provider set.

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "free_port.hpp"
 #include "memory/slot_arena.hpp"
 #include "patience.hpp"
 #include "session/initiator.hpp"
@@ -272,12 +273,6 @@ inline TargetOptions with_provider(const std::string& provider, std::uint16_t po
   TargetOptions options = local(port);
   options.provider = provider;
   return options;
-}
-
-/// A port that nobody listens on now.
-inline std::uint16_t free_port() {
-  Receiver receiver;
-  return receiver->port();
 }
 
 /// Joins a thread that waits for what `meanwhile` does, again and again.
