@@ -7,6 +7,8 @@
 namespace grainfabric {
 namespace {
 
+/// So that there is always one to go on with, however long they are.
+constexpr std::size_t kLeastInFlight = 2;
 /// Leaves room in the endpoint's queue for credits and messages.
 constexpr std::size_t kReservedDepth = 8;
 
@@ -109,7 +111,7 @@ void Rail::pump() {
   if (pumping_) return;  // a completion inside write() comes back here
   pumping_ = true;
   while (next_ < transfers_.size() && in_flight_ < max_in_flight_ &&
-         (in_flight_ == 0 || in_flight_bytes_ < window_)) {
+         (in_flight_ < kLeastInFlight || in_flight_bytes_ < window_)) {
     if (post_piece(transfers_[next_]) != transport::Posted::ok) break;
   }
   pumping_ = false;

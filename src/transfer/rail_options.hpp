@@ -9,7 +9,8 @@ namespace grainfabric {
 struct RailOptions {
   /// Longest single write; 0: as the transport likes it best, see transport::Capabilities.
   std::size_t piece_size = 0;
-  /// Most bytes posted and not completed. Enough to hide the round trip; more only queues.
+  /// Most bytes posted and not completed, but for two writes, which may be longer. Enough to hide
+  /// the round trip; more only queues.
   std::size_t window = std::size_t{4} << 20U;
 };
 

@@ -10,15 +10,28 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <memory>
 #include <vector>
-
-#include <fstream>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
 namespace grainfabric::transport {
+namespace {
+
+/// Asks the kernel about an interface, by name or by an address of it (netdevice(7)).
+bool ask(const std::string& interface, unsigned long what, ifreq* answer) {
+  const std::string holder = interface_of(interface);
+  const std::string& name = holder.empty() ? interface : holder;
+  if (name.empty() || name.size() >= sizeof answer->ifr_name) return false;
+  name.copy(answer->ifr_name, name.size());
+  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return any && ::ioctl(any.get(), what, answer) == 0;
+}
+
+}  // namespace
+
 std::vector<LocalAddress> local_addresses() {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) throw Error::from_errno(errno, "Cannot list network interfaces");
@@ -74,20 +87,19 @@ std::string interface_of(const std::string& address) {
 }
 
 std::size_t mtu_of(const std::string& interface) {
-  const std::string holder = interface_of(interface);
-  const std::string& name = holder.empty() ? interface : holder;
-  ifreq request{};
-  if (name.empty() || name.size() >= sizeof request.ifr_name) return 0;
-  name.copy(request.ifr_name, name.size());
-  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (any.get() < 0 || ::ioctl(any.get(), SIOCGIFMTU, &request) != 0) return 0;
-  return static_cast<std::size_t>(request.ifr_mtu);
+  ifreq answer{};
+  return ask(interface, SIOCGIFMTU, &answer) ? static_cast<std::size_t>(answer.ifr_mtu) : 0;
+}
+
+bool is_loopback(const std::string& interface) {
+  ifreq answer{};
+  return ask(interface, SIOCGIFFLAGS, &answer) && (answer.ifr_flags & IFF_LOOPBACK) != 0;
 }
 
 PathFacts facts_of(const std::string& interface) {
   std::string congestion_control;
   std::ifstream("/proc/sys/net/ipv4/tcp_congestion_control") >> congestion_control;
-  return {mtu_of(interface), congestion_control.starts_with("bbr")};
+  return {mtu_of(interface), congestion_control.starts_with("bbr") && !is_loopback(interface)};
 }
 
 }  // namespace grainfabric::transport

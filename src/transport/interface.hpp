@@ -34,10 +34,13 @@ GRAINFABRIC_API std::string interface_of(const std::string& address);
 /// such interface. Any thread.
 GRAINFABRIC_API std::size_t mtu_of(const std::string& interface);
 
+/// Whether nothing that goes there leaves this host; as mtu_of(). Any thread.
+GRAINFABRIC_API bool is_loopback(const std::string& interface);
+
 /// What decides between the transports that need no RDMA device (measured: src/README.md).
 struct PathFacts {
   std::size_t mtu = 0;        ///< mtu_of() the interface; 0: unknown.
-  bool tcp_is_paced = false;  ///< The host's congestion control for TCP is BBR.
+  bool tcp_is_paced = false;  ///< By BBR, if that is the host's congestion control; not within it.
 };
 
 /// As mtu_of(). Any thread.

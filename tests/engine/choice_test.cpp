@@ -75,6 +75,11 @@ TEST(Interface, names_and_addresses_both_lead_to_an_address) {
   EXPECT_EQ(mtu_of("127.0.0.1"), mtu_of("lo"));
   EXPECT_EQ(mtu_of("203.0.113.1"), 0U);
   EXPECT_EQ(mtu_of(std::string(300, 'x')), 0U);
+  EXPECT_TRUE(is_loopback("lo"));
+  EXPECT_TRUE(is_loopback("127.0.0.1"));
+  EXPECT_FALSE(is_loopback("203.0.113.1"));
+  EXPECT_FALSE(is_loopback(""));
+  EXPECT_FALSE(facts_of("lo").tcp_is_paced);
 }
 
 TEST(Interface, of_several_addresses_the_one_of_the_peers_family_is_taken) {

@@ -229,12 +229,12 @@ TEST_F(RailTest, no_more_is_in_flight_than_the_window_holds) {
   EXPECT_EQ(ended_.size(), 10U);
 }
 
-TEST_F(RailTest, a_piece_longer_than_the_window_goes_alone) {
+TEST_F(RailTest, of_pieces_longer_than_the_window_two_are_in_flight) {
   Rail rail(endpoint_, capabilities(), {4 * kPiece, kPiece});
-  rail.submit(transfer(8 * kPiece, 0, 1));
-  EXPECT_EQ(endpoint_.in_flight.size(), 1U);
+  rail.submit(transfer(16 * kPiece, 0, 1));
+  EXPECT_EQ(endpoint_.in_flight.size(), 2U);
   complete_all(rail);
-  EXPECT_EQ(endpoint_.most_in_flight, 1U);
+  EXPECT_EQ(endpoint_.most_in_flight, 2U);
   EXPECT_EQ(ended_.size(), 1U);
 }
 

@@ -11,10 +11,8 @@
 namespace grainfabric::tool {
 namespace {
 
-/// A rail's window: as much as it has otherwise, but never less than the depth asks for.
 RailOptions rail_options(const LoadOptions& options) {
   RailOptions rail;
-  rail.window = std::max<std::size_t>(rail.window, 2 * options.piece_size);
   rail.piece_size = options.piece_size;
   return rail;
 }

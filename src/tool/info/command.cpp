@@ -48,7 +48,7 @@ std::vector<Tried> devices_of(const Transport& transport, const std::string& pro
 
 /// What `auto` takes on an interface with this MTU, best first.
 std::vector<std::string> automatic(std::size_t mtu = 1500) {
-  transport::PathFacts path = transport::facts_of("lo");
+  transport::PathFacts path = transport::facts_of({});
   path.mtu = mtu;
   return transport::offers("auto", Table::shared().providers(), path);
 }
@@ -200,9 +200,8 @@ void print_transports() {
   }
   print_line(stdout, "");
   if (!Table::shared().transports().empty()) table.print();
-  print_line(stdout,
-             "\nprovider=auto takes, best first: " + transport::join_names(automatic()) +
-                 "; with jumbo frames and on loopback: " + transport::join_names(automatic(9000)));
+  print_line(stdout, "\nprovider=auto takes, best first: " + transport::join_names(automatic()) +
+                         "; with jumbo frames: " + transport::join_names(automatic(9000)));
   for (const std::string& problem : problems) print_line(stdout, "Not usable: " + problem);
   for (const Table::Missing& missing : Table::shared().missing()) {
     print_line(stdout, "Missing: module " + missing.module + ": " + missing.reason);

@@ -44,6 +44,11 @@ bool SocketAddress::has_host_of(const SocketAddress& other) const noexcept {
          IN6_ARE_ADDR_EQUAL(&ipv6().sin6_addr, &other.ipv6().sin6_addr);
 }
 
+bool SocketAddress::is_loopback() const noexcept {
+  if (storage.ss_family == AF_INET) return ntohl(ipv4().sin_addr.s_addr) >> 24U == IN_LOOPBACKNET;
+  return storage.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&ipv6().sin6_addr);
+}
+
 bool SocketAddress::operator==(const SocketAddress& other) const noexcept {
   // The port is at the same place in both families.
   return has_host_of(other) && ipv4().sin_port == other.ipv4().sin_port;

@@ -17,6 +17,8 @@ struct SocketAddress {
   std::size_t size = sizeof(sockaddr_storage);
 
   [[nodiscard]] bool has_host_of(const SocketAddress& other) const noexcept;
+  /// 127.0.0.0/8 or ::1.
+  [[nodiscard]] bool is_loopback() const noexcept;
   bool operator==(const SocketAddress& other) const noexcept;
 
  private:

@@ -27,7 +27,8 @@ void unpace_within_host(fid_ep* endpoint) noexcept {
   SocketAddress own;
   SocketAddress peer;
   if (fi_getname(&endpoint->fid, &own.storage, &own.size) != 0 ||
-      fi_getpeer(endpoint, &peer.storage, &peer.size) != 0 || !own.has_host_of(peer)) {
+      fi_getpeer(endpoint, &peer.storage, &peer.size) != 0 ||
+      !(own.has_host_of(peer) || own.is_loopback())) {
     return;
   }
   try {
