@@ -8,7 +8,6 @@
 #include <rdma/fi_eq.h>
 #include <rdma/fi_errno.h>
 #include <rdma/fi_rma.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,9 +20,9 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 
 #include "base/histogram.hpp"
+#include "raw.hpp"
 
 /// The least that one can do with libfabric: whole grains written from a ring into a ring with
 /// remote CQ data, over connected endpoints of provider tcp, waiting in fi_cq_sread. No credits: a
@@ -61,16 +60,7 @@ std::uint64_t nanoseconds_of(clockid_t clock) {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-double cpu_seconds() {
-  return static_cast<double>(nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID)) / 1e9;
-}
-
-std::byte* make_ring(std::size_t size) {
-  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
-  std::memset(memory, 1, size);
-  return static_cast<std::byte*>(memory);
-}
+using bench::cpu_seconds;
 
 struct Close {
   template <typename Object>
@@ -111,7 +101,7 @@ Info query(const char* address, const char* port, std::uint64_t flags) {
 class Side {
  public:
   Side(std::size_t grain, std::size_t depth)
-      : grain_(grain), depth_(depth), ring_(make_ring(grain * depth)) {}
+      : grain_(grain), depth_(depth), ring_(bench::make_ring(grain * depth).data()) {}
 
   [[nodiscard]] std::byte* slot(std::uint64_t number) const {
     return ring_ + number % depth_ * grain_;

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <string>
-#include <system_error>
+
+#include "raw.hpp"
 
 /// What this machine's memcpy makes of grains, one thread, from a ring to a ring of eight: no
 /// transport that copies can be quicker.
@@ -16,21 +13,7 @@
 ///     memory_copy GRAIN SECONDS    GRAIN: bytes. Prints the result as JSON
 namespace {
 
-constexpr std::size_t kSlots = 8;
-
-double seconds_of(clockid_t clock) {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
-}
-
-std::byte* make_ring(std::size_t grain) {
-  void* memory =
-      ::mmap(nullptr, kSlots * grain, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
-  std::memset(memory, 1, kSlots * grain);
-  return static_cast<std::byte*>(memory);
-}
+using bench::kSlots, bench::make_ring, bench::seconds_of;
 
 }  // namespace
 
@@ -41,8 +24,8 @@ int main(int count, char** words) try {
   }
   const std::size_t grain = std::stoul(words[1]);
   const double duration = std::stod(words[2]);
-  const std::byte* from = make_ring(grain);
-  std::byte* to = make_ring(grain);
+  const std::byte* from = make_ring(kSlots * grain).data();
+  std::byte* to = make_ring(kSlots * grain).data();
   // The clock costs as much as a small grain.
   const std::size_t batch = std::max<std::size_t>(1, (std::size_t{1} << 20U) / grain);
   const double begun = seconds_of(CLOCK_MONOTONIC);

@@ -31,6 +31,24 @@ class TcpStream:
         return json.loads(text)
 
 
+class Datagrams:
+    """Plain UDP datagrams of the udp transport's form, without any protocol."""
+
+    def __init__(self, build, grain=GRAIN):
+        self.name, self.setting = 'raw datagrams', '-'
+        self._program, self._grain = f'{build}/tests/bench/datagrams', str(grain)
+
+    def server(self):
+        return [self._program, 'server', '{address}', self._grain]
+
+    def client(self, port, seconds):
+        return [self._program, 'client', '{address}', port, self._grain, str(seconds)]
+
+    @staticmethod
+    def result(text):
+        return json.loads(text)
+
+
 class LibfabricLoop:
     """Raw libfabric (tcp) that writes whole grains; `rate` a second, 0: as fast as it goes."""
 

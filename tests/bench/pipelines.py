@@ -4,7 +4,8 @@
 
     pipelines.py BUILD rate     one host, as fast as it goes: local beside shmsink and shmsrc
     pipelines.py BUILD network  tcp and udp, as fast as it goes: beside a plain TCP stream, a raw
-                                libfabric loop, tcpclientsink and tcpserversrc, and our own engine
+                                libfabric loop, raw datagrams, tcpclientsink and tcpserversrc, and
+                                our own engine
     pipelines.py BUILD live     latency and CPU at 60 pictures a second
     pipelines.py BUILD audio    blocks of 1 ms: as fast as it goes, and at 1000 a second
     pipelines.py BUILD idle     CPU of a receiver that nobody sends to
@@ -19,7 +20,7 @@ import tempfile
 
 from elements import AUDIO, Fabric, Process, Shm, TcpElements, free_port, measure, picture, present
 from paths import Loopback, path_of
-from peers import Engine, Flow, LibfabricLoop, TcpStream
+from peers import Datagrams, Engine, Flow, LibfabricLoop, TcpStream
 from report import congestion, median, parser, run, say, table, take_turns
 
 SIZES = ['1080p', '2160p', '4320p']
@@ -112,6 +113,7 @@ def network_of(options, media, path, folder):
     peers = {'TCP stream': TcpStream(build, grain=media.size)}
     if 'tcp' in providers:
         peers['libfabric loop'] = LibfabricLoop(build, media.size)
+    peers['raw datagrams'] = Datagrams(build, media.size)
     peers |= {f'engine, {name}': Engine(build, name, grain=media.size) for name in providers}
     measures = {name: flow(peer, path, options) for name, peer in peers.items()}
     for peer in present([TcpElements(), *map(Fabric, providers)]):
@@ -120,9 +122,9 @@ def network_of(options, media, path, folder):
     figures = take_turns(measures, options.rounds)
     say(f'\n{media.name}, {path.name}, medians of {options.rounds} of {options.seconds} s; '
         f'TCP with {congestion(options)}')
-    table(['', 'GB/s', 'of TCP stream', 'of libfabric loop', 'of tcpclientsink', 'sender s/GB',
-           'receiver s/GB', 'CPU of TCP stream', 'of tcpclientsink'],
-          [network_row(name, figures) for name in figures])
+    table(['', 'GB/s', 'of TCP stream', 'of libfabric loop', 'of raw datagrams',
+           'of tcpclientsink', 'sender s/GB', 'receiver s/GB', 'CPU of TCP stream',
+           'of tcpclientsink'], [network_row(name, figures) for name in figures])
     return figures
 
 
@@ -137,8 +139,8 @@ def network_row(name, figures):
 
     speed = 'gigabytes-per-second'
     return [name, f'{median(figures[name], speed):.2f}', ratio(speed, 'TCP stream'),
-            ratio(speed, 'libfabric loop'), ratio(speed, 'tcpclientsink'),
-            f'{side("client"):.3f}', f'{side("server"):.3f}', ratio(cost_of, 'TCP stream'),
+            ratio(speed, 'libfabric loop'), ratio(speed, 'raw datagrams'),
+            ratio(speed, 'tcpclientsink'), f'{side("client"):.3f}', f'{side("server"):.3f}', ratio(cost_of, 'TCP stream'),
             ratio(cost_of, 'tcpclientsink')]
 
 

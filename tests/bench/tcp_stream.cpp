@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <span>
 #include <string>
-#include <system_error>
+
+#include "raw.hpp"
 
 /// A plain TCP stream of grains from a ring in memory to a ring in memory: what any transport of
 /// ours is compared with.
@@ -26,36 +19,7 @@
 /// GRAIN: bytes; the rings have room for eight. CALL: bytes of one send() or recv().
 namespace {
 
-constexpr std::size_t kSlots = 8;
-
-[[noreturn]] void fail(const char* what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
-
-double cpu_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-std::span<std::byte> make_ring(std::size_t grain) {
-  const std::size_t size = kSlots * grain;
-  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail("mmap");
-  std::memset(memory, 1, size);
-  return {static_cast<std::byte*>(memory), size};
-}
-
-sockaddr_in address_of(const char* text, std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  if (::inet_pton(AF_INET, text, &address.sin_addr) != 1) fail(text);
-  return address;
-}
+using bench::address_of, bench::cpu_seconds, bench::fail, bench::kSlots, bench::make_ring;
 
 int make_socket() {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -76,7 +40,7 @@ double go_round(std::span<std::byte> ring, std::size_t call, const Step& step) {
 }
 
 void serve(const char* address, std::size_t grain, std::size_t call) {
-  const auto ring = make_ring(grain);  // before the client's clock runs
+  const auto ring = make_ring(kSlots * grain);  // before the client's clock runs
   const int listener = make_socket();
   sockaddr_in own = address_of(address, 0);
   socklen_t size = sizeof own;
@@ -98,7 +62,7 @@ void send_to(const char* address, std::uint16_t port, std::size_t grain, std::si
              double seconds) {
   const int fd = make_socket();
   const sockaddr_in to = address_of(address, port);
-  const auto ring = make_ring(grain);
+  const auto ring = make_ring(kSlots * grain);
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) fail("connect");
   using Clock = std::chrono::steady_clock;
   const auto begun = Clock::now();

@@ -14,7 +14,7 @@ import statistics
 import sys
 
 from paths import Veth, path_of
-from peers import Engine, Flow, LibfabricLoop, TcpStream
+from peers import Datagrams, Engine, Flow, LibfabricLoop, TcpStream
 from report import congestion, median, parser, run, say
 
 KIB = 1024
@@ -40,7 +40,8 @@ def measure(peer, path, seconds):
 # speed
 
 def speed(options):
-    """Each family at the best of its settings: call sizes of TCP, piece sizes of the engine."""
+    """Each family at the best of its settings: call sizes of TCP, piece sizes of the engine. Raw
+    datagrams are what udp would make without its protocol."""
     families = {'tcp stream': [TcpStream(options.build, call) for call in
                                (256 * KIB, 512 * KIB, 1024 * KIB, GRAIN_CALL)]}
     # tcp is libfabric's, and where that is, the raw loop was built.
@@ -48,6 +49,7 @@ def speed(options):
     for provider in options.provider or present:
         families[provider] = [Engine(options.build, provider, piece) for piece in
                               (512 * KIB, 1024 * KIB)]
+    families['raw datagrams'] = [Datagrams(options.build)]
     chosen = options.path or (['loopback'] + (['1500', '9000'] if os.geteuid() == 0 else []))
     found = []
     for name in chosen:
@@ -64,12 +66,12 @@ def speed_on(path, families, seconds, rounds):
         for peer in peers:
             figures[peer].append(measure(peer, path, seconds))
     say(f'\n{path.name}: medians of {rounds}, {seconds} s each')
-    say(f'{"":12}{"setting":>10}{"GB/s":>8}{"of TCP":>8}{"CPU s/GB":>10}{"of TCP":>8}')
+    say(f'{"":14}{"setting":>10}{"GB/s":>8}{"of TCP":>8}{"CPU s/GB":>10}{"of TCP":>8}')
     best = {family: max(settings, key=lambda peer: median(figures[peer], 'gigabytes-per-second'))
             for family, settings in families.items()}
     base = figures[best['tcp stream']]
     for family, peer in best.items():
-        row = f'{family:12}{peer.setting:10}'
+        row = f'{family:14}{peer.setting:>10}'
         for key, width in ('gigabytes-per-second', 8), ('cpu-seconds-per-gigabyte', 10):
             value = median(figures[peer], key)
             row += f'{value:{width}.2f}{value / median(base, key):8.2f}'
