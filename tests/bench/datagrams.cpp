@@ -20,8 +20,7 @@
 /// Plain UDP datagrams from a ring of grains in memory to a ring in memory, in the form that the
 /// udp transport gives them (64 bytes of header, the longest payload that the interface takes, in
 /// groups by GSO and GRO), with a window so that none overflows the receiver, and nothing else: not
-/// looked at, not put in order, not sent again. What the kernel makes of such datagrams is the most
-/// that any protocol over them can.
+/// looked at, not put in order, not sent again. What udp is behind it is what its protocol costs.
 ///
 ///     datagrams server ADDRESS GRAIN    prints its port, serves one client
 ///     datagrams client ADDRESS PORT GRAIN SECONDS    prints the result as JSON
@@ -173,8 +172,9 @@ void serve(const char* address, std::size_t grain) {
   sockaddr_in own = address_of(address, 0);
   socklen_t size = sizeof own;
   if (::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&own), size) != 0) fail("bind");
-  if (::getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&own), &size) != 0)
+  if (::getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&own), &size) != 0) {
     fail("getsockname");
+  }
   std::printf("%u\n", ntohs(own.sin_port));
   std::fflush(stdout);
   sockaddr_in client{};
@@ -240,8 +240,9 @@ void send_to(const char* address, std::uint16_t port, std::size_t grain, double 
     return std::chrono::duration<double>(Clock::now() - begun).count();
   };
   while (since() < seconds) {
-    while (::recv(socket.fd(), &word, sizeof word, MSG_DONTWAIT) == sizeof word)
+    while (::recv(socket.fd(), &word, sizeof word, MSG_DONTWAIT) == sizeof word) {
       arrived = word.bytes;
+    }
     const std::uint64_t in_flight = sent - arrived - lost;
     const std::size_t fits = std::min(kBatch, (kWindow - std::min(kWindow, in_flight)) / message);
     if (fits == 0) {

@@ -140,8 +140,8 @@ def network_row(name, figures):
     speed = 'gigabytes-per-second'
     return [name, f'{median(figures[name], speed):.2f}', ratio(speed, 'TCP stream'),
             ratio(speed, 'libfabric loop'), ratio(speed, 'raw datagrams'),
-            ratio(speed, 'tcpclientsink'), f'{side("client"):.3f}', f'{side("server"):.3f}', ratio(cost_of, 'TCP stream'),
-            ratio(cost_of, 'tcpclientsink')]
+            ratio(speed, 'tcpclientsink'), f'{side("client"):.3f}', f'{side("server"):.3f}',
+            ratio(cost_of, 'TCP stream'), ratio(cost_of, 'tcpclientsink')]
 
 
 def compare_own(own):

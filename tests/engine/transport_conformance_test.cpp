@@ -786,6 +786,13 @@ TEST(OfiTransport, tcp_within_the_host_is_not_paced) {
   }
 }
 
+TEST(OfiTransport, tcp_between_two_addresses_of_loopback_is_not_paced) {
+  Pair pair({"tcp", "127.0.0.1"});
+  pair.initiator_domain = Table::shared().open({"tcp", "127.0.0.2"});
+  ASSERT_TRUE(pair.connect());
+  EXPECT_EQ(congestion_controls(), (std::vector<std::string>{"reno", "reno"}));
+}
+
 TEST(OfiTransport, an_initiator_without_a_local_address_reaches_either_ip_version) {
   for (const char* address : {"127.0.0.1", "::1"}) {
     Pair pair({"tcp", address});

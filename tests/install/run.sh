@@ -17,8 +17,15 @@ modules=$(pkg-config --variable=moduledir grainfabric-1.0)
 
 ${CXX:-c++} -std=c++20 "$source" "${flags[@]}" -o "$root/program"
 # Neither the plugin nor the engine has a library of RDMA near it: those are the modules' matter.
-for file in "$libraries"/{gstreamer-1.0/libgstfabric,libgrainfabric-1.0}.so; do
-  [[ -e $file ]] || continue # -Dplugin=disabled
+files=("$libraries/libgrainfabric-1.0.so")
+if [[ -e $build/gst/libgstfabric.so ]]; then # not with -Dplugin=disabled
+  files+=("$libraries/gstreamer-1.0/libgstfabric.so")
+fi
+for file in "${files[@]}"; do
+  if [[ ! -e $file ]]; then
+    echo "$file is not installed" >&2
+    exit 1
+  fi
   if LD_LIBRARY_PATH=$libraries ldd "$file" | grep -E 'lib(fabric|ibverbs|rdmacm)\.so'; then
     echo "$file needs a library of RDMA" >&2
     exit 1

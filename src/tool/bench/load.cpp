@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/bench/load.hpp"
 
-#include <algorithm>
 #include <string>
 
 #include "tool/bench/limits.hpp"
@@ -9,15 +8,6 @@
 #include "tool/text.hpp"
 
 namespace grainfabric::tool {
-namespace {
-
-RailOptions rail_options(const LoadOptions& options) {
-  RailOptions rail;
-  rail.piece_size = options.piece_size;
-  return rail;
-}
-
-}  // namespace
 
 Load::Load(EventLoop& loop, transport::Domain& domain, const LoadOptions& options, Events& events)
     : domain_(domain),
@@ -66,10 +56,10 @@ void Load::connect(const Ready& ready) {
     throw Error(ErrorCode::protocol, "The server's memory is shorter than its slots");
   }
   endpoint_ = domain_.connect(ready.address, ready.token, *this);
-  performer_ =
-      make_performer(options_.operation, *endpoint_, domain_.capabilities(), rail_options(options_),
-                     {memory_->bytes(), memory_registration_.get(), ready.memory, options_.size},
-                     [this](std::size_t slot) { on_left(slot); });
+  performer_ = make_performer(
+      options_.operation, *endpoint_, domain_.capabilities(), RailOptions{options_.piece_size},
+      {memory_->bytes(), memory_registration_.get(), ready.memory, options_.size},
+      [this](std::size_t slot) { on_left(slot); });
   watch_ = loop_.watch(*endpoint_, Polling::event);
 }
 
