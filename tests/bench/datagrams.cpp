@@ -209,13 +209,24 @@ void serve(const char* address, std::size_t grain) {
   if (::send(socket.fd(), &word, sizeof word, 0) != sizeof word) fail("send");
 }
 
+/// An error of the socket stands before what has come: a server that has answered and is gone lets
+/// the next question be refused, and recv() say so first.
+bool hear(const Socket& socket, Word* word) {
+  const auto said = [&] { return ::recv(socket.fd(), word, sizeof *word, MSG_DONTWAIT); };
+  ssize_t size = said();
+  if (size < 0 && errno == ECONNREFUSED) size = said();
+  return size == sizeof *word;
+}
+
+/// Words of before the question may still be on their way: the answer to kEnd has a cost.
 Word ask(const Socket& socket, std::size_t what) {
   constexpr std::array<std::byte, kEnd> kNothing{};
   Word word;
   for (int i = 0; i < kTries; ++i) {
     if (::send(socket.fd(), kNothing.data(), what, 0) < 0 && errno != ECONNREFUSED) fail("send");
-    if (!socket.readable(kPatienceMs)) continue;
-    if (::recv(socket.fd(), &word, sizeof word, 0) == sizeof word) return word;
+    while (socket.readable(kPatienceMs) && hear(socket, &word)) {
+      if (what == kBegin || word.cpu > 0) return word;
+    }
   }
   errno = ETIMEDOUT;
   fail("the server");
@@ -240,9 +251,7 @@ void send_to(const char* address, std::uint16_t port, std::size_t grain, double 
     return std::chrono::duration<double>(Clock::now() - begun).count();
   };
   while (since() < seconds) {
-    while (::recv(socket.fd(), &word, sizeof word, MSG_DONTWAIT) == sizeof word) {
-      arrived = word.bytes;
-    }
+    while (hear(socket, &word)) arrived = word.bytes;
     const std::uint64_t in_flight = sent - arrived - lost;
     const std::size_t fits = std::min(kBatch, (kWindow - std::min(kWindow, in_flight)) / message);
     if (fits == 0) {
@@ -256,11 +265,7 @@ void send_to(const char* address, std::uint16_t port, std::size_t grain, double 
     sent += static_cast<std::uint64_t>(done) * message;
   }
   const double used = cpu_seconds() - begun_cpu;
-  while (socket.readable(0) && ::recv(socket.fd(), &word, sizeof word, 0) > 0) {
-  }
-  do {
-    word = ask(socket, kEnd);
-  } while (word.cpu == 0);  // one that was still on its way
+  word = ask(socket, kEnd);
   const double all = since();
   const double gigabytes = static_cast<double>(word.bytes) / static_cast<double>(message) *
                            static_cast<double>(batch.group_bytes()) / 1e9;
