@@ -2,6 +2,11 @@
 // `grainfabric bench` over every provider of this host, and what its two sides do when the other
 // one goes away or never was what it should be.
 #include <gtest/gtest.h>
+#include <sched.h>
+
+#include <ctime>
+#include <filesystem>
+#include <fstream>
 
 #include "patience.hpp"
 #include "program.hpp"
@@ -16,20 +21,24 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+Arguments with(Arguments arguments, const Arguments& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
 /// A server on a free port.
 class BenchServer : public Program {
  public:
-  explicit BenchServer(const std::string& provider = "auto")
-      : Program(
-            {"bench", "server", "--address", "127.0.0.1", "--port", "0", "--provider", provider}) {
+  explicit BenchServer(const std::string& provider = "auto", const Arguments& more = {})
+      : Program(with(
+            {"bench", "server", "--address", "127.0.0.1", "--port", "0", "--provider", provider},
+            more)) {
     const std::string said = line_with("port ");
     if (said.empty()) throw std::runtime_error("the server does not start: " + tool());
     port = said.substr(said.rfind(' ') + 1);
   }
   [[nodiscard]] Arguments client(const Arguments& more) const {
-    Arguments arguments = {"bench", "client", "127.0.0.1", "--port", port, "--json"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return arguments;
+    return with({"bench", "client", "127.0.0.1", "--port", port, "--json"}, more);
   }
   [[nodiscard]] std::uint16_t port_number() const {
     return static_cast<std::uint16_t>(std::stoi(port));
@@ -52,6 +61,34 @@ void expect_sound(const JsonValue& result) {
     EXPECT_GE(latency[quantile].number(), last) << quantile;
     last = latency[quantile].number();
   }
+}
+
+int any_cpu() {
+  cpu_set_t own;
+  if (::sched_getaffinity(0, sizeof own, &own) != 0) throw std::runtime_error("no affinity");
+  int cpu = 0;
+  while (!CPU_ISSET(cpu, &own)) ++cpu;
+  return cpu;
+}
+
+std::chrono::nanoseconds cpu_time(pid_t process) {
+  clockid_t clock{};
+  timespec spent{};
+  if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &spent) != 0) {
+    throw std::runtime_error("no CPU time of a process");
+  }
+  return std::chrono::seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
+}
+
+bool has_thread_bound_to(int cpu, pid_t process) {
+  const std::string folder = "/proc/" + std::to_string(process) + "/task";
+  for (const auto& thread : std::filesystem::directory_iterator(folder)) {
+    std::ifstream status(thread.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (line == "Cpus_allowed_list:\t" + std::to_string(cpu)) return true;
+    }
+  }
+  return false;
 }
 
 class ToolBench : public testing::TestWithParam<const char*> {
@@ -163,6 +200,27 @@ TEST_F(ToolBenchPeer, a_frozen_server_ends_the_client_in_bounded_time) {
   EXPECT_EQ(next.wait(), 0) << next.err;
 }
 
+TEST_F(ToolBenchPeer, a_busy_side_spins_on_its_cpu_while_the_other_is_frozen) {
+  const int cpu = any_cpu();
+  const Arguments busy = {"--polling", "busy", "--cpus", std::to_string(cpu)};
+  for (const bool at_client : {false, true}) {
+    BenchServer server("auto", at_client ? Arguments{} : busy);
+    Program client(
+        server.client(with({"--seconds", "60", "--sizes", "64k"}, at_client ? busy : Arguments{})));
+    ASSERT_NE(server.line_with("in flight"), "");
+    Program& spinning = at_client ? client : static_cast<Program&>(server);
+    Program& frozen = at_client ? static_cast<Program&>(server) : client;
+    frozen.signal(SIGSTOP);
+    std::this_thread::sleep_for(100ms);  // what was on its way
+    const auto before = cpu_time(spinning.pid());
+    std::this_thread::sleep_for(400ms);
+    // Event polling takes a hundredth of it. Other tests may have most of this CPU.
+    EXPECT_GT(cpu_time(spinning.pid()) - before, 40ms) << (at_client ? "client" : "server");
+    EXPECT_TRUE(has_thread_bound_to(cpu, spinning.pid())) << (at_client ? "client" : "server");
+    frozen.signal(SIGKILL);
+  }
+}
+
 TEST_F(ToolBenchPeer, garbage_at_the_port_hurts_nobody) {
   BenchServer server;
   const tool::Hello hello{tool::kBenchVersion, "test", {"tcp"}};
@@ -247,9 +305,7 @@ TEST_F(ToolBenchPeer, no_server_no_such_host_and_no_such_provider_are_failures) 
       {{"127.0.0.1", "--interface", "warp0"}, "\"warp0\""},
   };
   for (const auto& [more, word] : failures) {
-    Arguments arguments = {"bench", "client"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    Program client(arguments);
+    Program client(with({"bench", "client"}, more));
     EXPECT_EQ(client.wait(), 1) << word;
     EXPECT_NE(client.err.find(word), std::string::npos) << client.err;
   }

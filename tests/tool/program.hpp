@@ -45,6 +45,11 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
+  [[nodiscard]] pid_t pid() const {
+    const char* id = g_subprocess_get_identifier(process_.get());
+    if (id == nullptr) throw std::runtime_error("it has ended");
+    return static_cast<pid_t>(std::stol(id));
+  }
   void signal(int number) { g_subprocess_send_signal(process_.get(), number); }
 
   /// The next line of its output; blocks until there is one. "" at its end.

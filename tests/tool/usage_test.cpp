@@ -28,6 +28,8 @@ TEST(ToolUsage, a_wrong_command_line_ends_with_2_and_says_why) {
       {{"bench", "client", "a", "--sizes", "4k,,8k"}, "no size"},
       {{"bench", "client", "a", "--seconds", "-1"}, "above 0"},
       {{"bench", "client", "a", "--depth", "0"}, "1024"},
+      {{"bench", "client", "a", "--polling", "never"}, "event, adaptive or busy"},
+      {{"bench", "server", "--polling", ""}, "event, adaptive or busy"},
   };
   for (const auto& [arguments, word] : wrong) {
     Program program(arguments);

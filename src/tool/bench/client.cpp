@@ -43,7 +43,7 @@ int run_client(const ClientOptions& options) {
   }
   GObjectPtr<GSocketConnection> connection = connect(options);
   Report report(options.json, options.quiet);
-  EventLoop loop;
+  EventLoop loop(options.cpus);
   std::unique_ptr<Conversation> conversation;
   std::future<void> finished;
   loop.call([&] {

@@ -12,6 +12,7 @@ struct ClientOptions {
   std::string host;
   std::uint16_t port = protocol::kDefaultPort;
   ConversationOptions conversation;
+  std::string cpus;  ///< See EventLoop.
   bool json = false;
   bool quiet = false;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/bench/command.hpp"
 
+#include <map>
+
 #include "tool/bench/client.hpp"
 #include "tool/bench/limits.hpp"
 #include "tool/bench/server.hpp"
@@ -16,6 +18,23 @@ constexpr const char* kPortHelp = "TCP port of the control channel (20886)";
 constexpr const char* kInterfaceHelp =
     "Network interface or local address for the data (that of the control channel)";
 
+/// How this side waits: as the elements' properties of the same names.
+void add_waiting(Command& command, Polling& polling, std::string& cpus) {
+  command.add(
+      "polling",
+      [&polling](const std::string& name) {
+        static const std::map<std::string, Polling> kNames = {
+            {"event", Polling::event}, {"adaptive", Polling::adaptive}, {"busy", Polling::busy}};
+        const auto found = kNames.find(name);
+        if (found == kNames.end()) {
+          throw UsageError("no polling \"" + name + "\": event, adaptive or busy");
+        }
+        polling = found->second;
+      },
+      "How this side waits: event (default), adaptive or busy", "NAME");
+  command.add("cpus", cpus, "CPUs that this side's thread may run on: 2 or 0-3,8 (any)", "LIST");
+}
+
 int bench_server(const std::vector<std::string>& arguments) {
   ServerOptions options;
   std::uint64_t port = options.port;
@@ -25,6 +44,7 @@ int bench_server(const std::vector<std::string>& arguments) {
   command.add("port", port, 0, UINT16_MAX, kPortHelp, "PORT");
   command.add("provider", options.provider, kProviderHelp, "NAME");
   command.add("interface", options.interface, kInterfaceHelp, "NAME");
+  add_waiting(command, options.polling, options.cpus);
   command.add("quiet", options.quiet, "Say only the port");
   if (!command.parse(arguments).empty()) {
     throw UsageError("bench server takes options only");
@@ -77,6 +97,7 @@ int bench_client(const std::vector<std::string>& arguments) {
       "piece-size", [&](const std::string& text) { load.piece_size = parse_size(text); },
       "Longest single write or read (512k)", "SIZE");
   command.add("verify", load.verify, "Compare all bytes at the far side; for reads, here");
+  add_waiting(command, load.polling, options.cpus);
   command.add("json", options.json, "The results as JSON");
   command.add("quiet", options.quiet, "No progress on the terminal");
   const std::vector<std::string> rest = command.parse(arguments);

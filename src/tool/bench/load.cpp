@@ -60,7 +60,7 @@ void Load::connect(const Ready& ready) {
       options_.operation, *endpoint_, domain_.capabilities(), RailOptions{options_.piece_size},
       {memory_->bytes(), memory_registration_.get(), ready.memory, options_.size},
       [this](std::size_t slot) { on_left(slot); });
-  watch_ = loop_.watch(*endpoint_, Polling::event);
+  watch_ = loop_.watch(*endpoint_, options_.polling);
 }
 
 void Load::on_connected() {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/event_loop.hpp"
 #include "base/histogram.hpp"
 #include "memory/region.hpp"
 #include "tool/bench/cpu_clock.hpp"
@@ -22,6 +23,7 @@ struct LoadOptions {
   std::chrono::nanoseconds duration{};  ///< Where iterations is 0.
   std::size_t piece_size = 0;
   bool verify = false;
+  Polling polling = Polling::event;  ///< How this side waits.
 };
 
 /// What came of it on this side. Times in nanoseconds.

@@ -9,7 +9,8 @@
 
 namespace grainfabric::tool {
 
-Responder::Responder(EventLoop& loop, transport::Domain& domain, const Round& round, Events& events)
+Responder::Responder(EventLoop& loop, transport::Domain& domain, const Round& round,
+                     Polling polling, Events& events)
     : loop_(loop),
       round_(round),
       events_(events),
@@ -21,7 +22,7 @@ Responder::Responder(EventLoop& loop, transport::Domain& domain, const Round& ro
   }
   registration_ = domain.register_memory(memory_->bytes(), transport::Access::remote);
   endpoint_ = domain.accept(token_, *this);
-  watch_ = loop.watch(*endpoint_, Polling::event);
+  watch_ = loop.watch(*endpoint_, polling);
 }
 
 Responder::~Responder() {

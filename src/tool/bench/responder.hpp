@@ -27,7 +27,8 @@ class Responder final : public transport::EndpointEvents {
   };
 
   /// Throws Error, where there is no memory for the round or the transport cannot take it.
-  Responder(EventLoop& loop, transport::Domain& domain, const Round& round, Events& events);
+  Responder(EventLoop& loop, transport::Domain& domain, const Round& round, Polling polling,
+            Events& events);
   ~Responder();
   Responder(const Responder&) = delete;
   Responder& operator=(const Responder&) = delete;

@@ -68,7 +68,8 @@ std::uint16_t Server::listen(const std::string& address) {
 void Server::on_connection(GSocketConnection* connection) {
   if (sessions_.size() > kMaxStrangers) return;  // closed with its last reference
   sessions_.push_back(std::make_shared<Session>(
-      loop_, GObjectPtr<GSocketConnection>(G_SOCKET_CONNECTION(g_object_ref(connection))), *this));
+      loop_, GObjectPtr<GSocketConnection>(G_SOCKET_CONNECTION(g_object_ref(connection))),
+      options_.polling, *this));
 }
 
 std::unique_ptr<transport::Domain> Server::admit(Session& session, const Hello& hello,
@@ -129,7 +130,7 @@ int run_server(const ServerOptions& options) {
   g_unix_signal_add(SIGINT, quit, main_loop.get());
   g_unix_signal_add(SIGTERM, quit, main_loop.get());
 
-  EventLoop loop;
+  EventLoop loop(options.cpus);
   std::unique_ptr<Server> server;
   loop.call([&] { server = std::make_unique<Server>(loop, options); });
   print_line(stdout, "Listening on port " + std::to_string(server->port()));

@@ -15,6 +15,8 @@ struct ServerOptions {
   std::uint16_t port = protocol::kDefaultPort;
   std::string provider = "auto";
   std::string interface;  ///< For the data; empty: where the control connection came in.
+  Polling polling = Polling::event;
+  std::string cpus;  ///< See EventLoop.
   bool quiet = false;
 };
 

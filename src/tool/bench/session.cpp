@@ -10,8 +10,10 @@
 
 namespace grainfabric::tool {
 
-Session::Session(EventLoop& loop, GObjectPtr<GSocketConnection> connection, Owner& owner)
+Session::Session(EventLoop& loop, GObjectPtr<GSocketConnection> connection, Polling polling,
+                 Owner& owner)
     : loop_(loop),
+      polling_(polling),
       owner_(owner),
       line_(loop, std::move(connection), *this),
       hello_deadline_(loop.after(protocol::kHandshakeStep, [this] {
@@ -56,7 +58,7 @@ void Session::greet(const Hello& hello) {
 
 void Session::begin(const Round& round) {
   responder_.reset();  // its memory may be what the next one needs
-  responder_ = std::make_unique<Responder>(loop_, *domain_, round, *this);
+  responder_ = std::make_unique<Responder>(loop_, *domain_, round, polling_, *this);
   owner_.on_session_said(*this, std::string(to_string(round.operation)) + " " +
                                     size_text(round.size) + ", " + std::to_string(round.depth) +
                                     " in flight" + (round.verify ? ", verified" : ""));

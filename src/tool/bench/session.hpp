@@ -27,7 +27,7 @@ class Session final : public LineEvents, public Responder::Events {
     ~Owner() = default;
   };
 
-  Session(EventLoop& loop, GObjectPtr<GSocketConnection> connection, Owner& owner);
+  Session(EventLoop& loop, GObjectPtr<GSocketConnection> connection, Polling polling, Owner& owner);
 
   [[nodiscard]] const std::string& peer() const noexcept { return line_.peer(); }
   [[nodiscard]] const std::string& local_address() const noexcept { return line_.local_address(); }
@@ -43,6 +43,7 @@ class Session final : public LineEvents, public Responder::Events {
   void end(const Error& reason, bool orderly);
 
   EventLoop& loop_;
+  const Polling polling_;
   Owner& owner_;
   Line line_;
   EventLoop::Source hello_deadline_;
