@@ -5,7 +5,9 @@
 #include <sys/timerfd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <utility>
 
 #include "base/error.hpp"
 
@@ -62,6 +64,7 @@ bool GlibSources::arm() {
 
 /// All of them anew: a socket that was closed may have given its number to another.
 void GlibSources::follow(const std::vector<GPollFD>& wanted) {
+  ++round_;
   for (const GPollFD& old : polled_) {
     const bool stays = std::any_of(wanted.begin(), wanted.end(),
                                    [&](const GPollFD& one) { return one.fd == old.fd; });
@@ -69,6 +72,7 @@ void GlibSources::follow(const std::vector<GPollFD>& wanted) {
   }
   for (const GPollFD& one : wanted) {
     epoll_event event{};
+    event.data.u64 = round_;
     for (const GPollFD& same : wanted) {  // GLib may poll one twice
       if (same.fd == one.fd) event.events |= same.events;
     }
@@ -88,9 +92,29 @@ void GlibSources::set_timer(gint milliseconds) const {
 
 bool GlibSources::progress() {
   has_changed_ = true;
+  outdated_.reset();
   const bool ran = g_main_context_iteration(context_, FALSE) == TRUE;
-  if (ran) dispatched_();
+  if (ran) {
+    dispatched_();
+  } else {
+    begin_anew();
+  }
   return ran;
+}
+
+/// If it is woken by a descriptor that was closed here, and of which another process has a copy
+/// since a fork: as WatchSet has it.
+void GlibSources::begin_anew() {
+  std::array<epoll_event, 16> events{};
+  const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+  const bool has_stale =
+      std::any_of(events.begin(), events.begin() + std::max(count, 0),
+                  [this](const epoll_event& event) { return event.data.u64 != round_; });
+  if (!has_stale) return;
+  UniqueFd fresh(::epoll_create1(EPOLL_CLOEXEC));
+  if (!fresh) return;  // it serves on, and wakes in vain until there are descriptors again
+  outdated_ = std::exchange(epoll_, std::move(fresh));
+  polled_.clear();
 }
 
 }  // namespace grainfabric

@@ -3,6 +3,7 @@
 
 #include <glib.h>
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -31,11 +32,14 @@ class GlibSources final : public Pollable {
  private:
   void follow(const std::vector<GPollFD>& wanted);
   void set_timer(gint milliseconds) const;
+  void begin_anew();
 
   const std::function<void()> dispatched_;
   GMainContext* const context_;
-  const UniqueFd epoll_;
+  UniqueFd epoll_;
+  UniqueFd outdated_;  // the one before, until append_fds() has been asked for the new one
   const UniqueFd timer_;
+  std::uint64_t round_ = 0;  // of follow(): what it did not name is stale
   std::vector<GPollFD> polled_;
   std::vector<GPollFD> queried_;  // used again
   bool has_changed_ = true;

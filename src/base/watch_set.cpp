@@ -125,11 +125,13 @@ void WatchSet::listen(Watch& watch, int fd) {
 /// Only thus is a descriptor forgotten that was closed here while another process had a copy of it,
 /// as between a fork and its exec: epoll goes on to report it, and takes no number for it any more.
 void WatchSet::begin_anew() {
-  epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_) {
+  UniqueFd fresh(::epoll_create1(EPOLL_CLOEXEC));
+  if (!fresh) {
+    if (epoll_) return;  // it serves on, and wakes in vain until there are descriptors again
     throw Error::from_errno(errno, "Cannot create an epoll set",
                             "Raise the limit on open files (ulimit -n).");
   }
+  epoll_ = std::move(fresh);
   for (const auto& watch : watches_) {
     for (const int fd : watch->polled) listen(*watch, fd);
   }

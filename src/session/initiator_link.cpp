@@ -101,26 +101,33 @@ void InitiatorLink::on_dialled(GObjectPtr<GSocketConnection> connection) {
   Greeting greeting;
   greeting.channel = std::make_unique<Channel>(loop_, std::move(connection), *this);
   greeting.channel->set_max_body(kMaxBody);
-  protocol::Hello hello;
-  hello.stream = stream_;
-  hello.instance = protocol::process_instance();
-  hello.host = host_name();
-  hello.software = "grainfabric " GRAINFABRIC_VERSION;
-  hello.offers = offers_.current();
-  hello.passed_over = offers_.passed_over();
-  hello.host_hint = transport::local::same_host_hint(
-      transport::options_of(options_.transport_options, transport::local::kProvider));
-  {
-    const std::lock_guard lock(gate_->mutex);
-    hello.next_sequence = gate_->last_sequence + 1;
+  try {
+    greeting.channel->send(number(protocol::Type::hello), hello().encode());
+  } catch (const Error& error) {  // a configuration file that cannot be read
+    wait_and_retry(error);
+    return;
   }
-  greeting.channel->send(number(protocol::Type::hello), hello.encode());
   greeting.deadline = loop_.after(protocol::kHandshakeStep, [this] {
     wait_and_retry(Error(ErrorCode::timed_out,
                          target_ + " accepted the connection but does not answer HELLO",
                          "Is something else listening on that port?"));
   });
   state_ = std::move(greeting);
+}
+
+protocol::Hello InitiatorLink::hello() {
+  protocol::Hello said;
+  said.stream = stream_;
+  said.instance = protocol::process_instance();
+  said.host = host_name();
+  said.software = "grainfabric " GRAINFABRIC_VERSION;
+  said.offers = offers_.current();
+  said.passed_over = offers_.passed_over();
+  said.host_hint = transport::local::same_host_hint(
+      transport::options_of(options_.transport_options, transport::local::kProvider));
+  const std::lock_guard lock(gate_->mutex);
+  said.next_sequence = gate_->last_sequence + 1;
+  return said;
 }
 
 void InitiatorLink::on_message(std::uint16_t type, GVariant* fields) {

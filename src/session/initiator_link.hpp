@@ -65,6 +65,8 @@ class InitiatorLink final : public std::enable_shared_from_this<InitiatorLink>,
   /// Begins again without the transport in use; false if there is no other to try.
   bool try_next_transport(const Error& reason);
 
+  /// Throws Error where the configuration file cannot be read.
+  [[nodiscard]] protocol::Hello hello();
   void on_dialled(GObjectPtr<GSocketConnection> connection) override;
   void on_dial_failed(const Error& reason) override { wait_and_retry(reason); }
 

@@ -14,14 +14,16 @@ struct Stats {
   std::uint64_t bytes_copied = 0;    ///< Payload that was copied into or out of a slot by us.
   std::uint64_t grains_copied = 0;   ///< Grains with such a copy.
   std::uint64_t grains_foreign = 0;  ///< Grains sent from memory that is not a slot of ours.
-  std::uint64_t dropped = 0;         ///< Not accepted: no credit, or no peer, and told not to wait.
-  std::uint64_t lost = 0;            ///< Initiator: accepted, never arrived. Target: gaps seen.
-  std::uint64_t reconnects = 0;      ///< Sessions after the first.
-  std::uint64_t refused = 0;         ///< Target: connections turned away.
-  std::uint64_t credits = 0;         ///< Slots that the initiator may write now.
-  std::uint64_t slots = 0;           ///< Of the current ring.
-  std::uint64_t epoch = 0;           ///< Of the current ring.
-  std::uint64_t latency_p50 = 0;     ///< ns from push() to delivery at the target, by TAI clocks.
+  /// Initiator: not accepted, for want of a credit or a peer, and told not to wait. Target:
+  /// delivered, and never taken by a pipeline that was paused while its peer came and went.
+  std::uint64_t dropped = 0;
+  std::uint64_t lost = 0;         ///< Initiator: accepted, never arrived. Target: gaps seen.
+  std::uint64_t reconnects = 0;   ///< Sessions after the first.
+  std::uint64_t refused = 0;      ///< Target: connections turned away.
+  std::uint64_t credits = 0;      ///< Slots that the initiator may write now.
+  std::uint64_t slots = 0;        ///< Of the current ring.
+  std::uint64_t epoch = 0;        ///< Of the current ring.
+  std::uint64_t latency_p50 = 0;  ///< ns from push() to delivery at the target, by TAI clocks.
   std::uint64_t latency_p99 = 0;
   std::string provider;         ///< "" without a session.
   std::string provider_reason;  ///< Why that one was chosen.

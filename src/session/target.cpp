@@ -25,6 +25,9 @@ constexpr std::size_t kMaxStrangers = 16;
 constexpr int kBacklog = 128;
 /// Pause after a failed accept (out of descriptors): the listening socket stays readable meanwhile.
 constexpr std::chrono::milliseconds kAcceptPause{100};
+/// Earlier sessions whose grains wait for a pipeline that is paused while its peer comes and goes;
+/// those of still earlier ones are dropped, or their rings would fill the memory.
+constexpr std::uint64_t kMostWaitingSessions = 3;
 /// How long after a pop() the loop leaves it to the next one to see what comes. Short beside
 /// protocol::kStall, long beside a frame: each time it is over costs a wake-up of the loop.
 constexpr std::chrono::milliseconds kAttendance{100};
@@ -90,7 +93,10 @@ class TargetCore final : public std::enable_shared_from_this<TargetCore>, public
   std::vector<std::shared_ptr<TargetLink>> strangers_;
   std::shared_ptr<TargetLink> active_;
   Token last_stream_;
-  std::uint64_t last_delivered_ = 0;
+  std::uint64_t last_delivered_ = 0;  // of it
+  /// All before is delivered or in stats.lost. A WELCOME may never be heard: what it says is not
+  /// delivered by that, and the next one says the same.
+  std::uint64_t last_accounted_ = 0;
   bool finished_ = false;
 };
 
@@ -211,18 +217,27 @@ std::unique_ptr<transport::Domain> TargetCore::admit(TargetLink& link, const pro
     on_link_ended(*old, Error(ErrorCode::disconnected, "The initiator came back"), false);
   }
   welcome.known = last_stream_.matches(hello.stream);
-  welcome.last_sequence = welcome.known ? last_delivered_ : 0;
+  if (!welcome.known) last_delivered_ = 0;
+  welcome.last_sequence = last_delivered_;
   const auto found = std::find_if(strangers_.begin(), strangers_.end(),
                                   [&](const auto& stranger) { return stranger.get() == &link; });
   active_ = *found;
   strangers_.erase(found);
+  std::vector<Inbox::Item> dropped;  // their leases end without the lock
   {
     const std::lock_guard lock(inbox_->mutex);
     Stats& stats = inbox_->stats;
     if (inbox_->session++ > 0) ++stats.reconnects;
     inbox_->events_taken = 0;
-    if (welcome.known && hello.next_sequence > last_delivered_ + 1) {
-      stats.lost += hello.next_sequence - last_delivered_ - 1;
+    // Each has a ring of its own. What it brings is told again, as far as it is sticky.
+    dropped = inbox_->drop([last = inbox_->session](const Inbox::Item& item) {
+      return item.session + kMostWaitingSessions < last;
+    });
+    for (const Inbox::Item& item : dropped) {
+      if (std::holds_alternative<IncomingGrain>(item.incoming)) ++stats.dropped;
+    }
+    if (welcome.known && hello.next_sequence > last_accounted_ + 1) {
+      stats.lost += hello.next_sequence - last_accounted_ - 1;
     }
     stats.provider = welcome.provider;
     stats.provider_reason = welcome.reason;
@@ -230,7 +245,7 @@ std::unique_ptr<transport::Domain> TargetCore::admit(TargetLink& link, const pro
     stats.peer = link.peer();
   }
   last_stream_ = hello.stream;
-  last_delivered_ = hello.next_sequence - 1;
+  last_accounted_ = hello.next_sequence - 1;
   log(LogLevel::info, "session",
       "Session with " + link.peer() + ": " + welcome.provider + " (" + welcome.reason + ")");
   events_.on_peer({PeerChange::Kind::connected, link.peer(), welcome.provider, welcome.reason});
@@ -251,7 +266,8 @@ void TargetCore::forget(TargetLink& link) {
   const auto same = [&](const auto& other) { return other.get() == &link; };
   // Its last reference may be this one, and it may be in the middle of a call.
   if (same(active_)) {
-    last_delivered_ = link.expected() - 1;
+    const std::uint64_t last = link.expected() - 1;
+    if (last > last_accounted_) last_delivered_ = last_accounted_ = last;
     session_over();
     loop_.post([gone = std::move(active_)] {});
     active_.reset();
@@ -377,16 +393,16 @@ std::optional<Incoming> Target::pop(std::chrono::milliseconds timeout) {
 
 void Target::set_flushing(bool flushing) {
   Inbox& inbox = *impl_->inbox;
-  Fifo<Inbox::Item> dropped;  // their leases end without the lock
+  std::vector<Inbox::Item> dropped;  // their leases end without the lock
   {
     const std::lock_guard lock(inbox.mutex);
     inbox.flushing = flushing;
     if (flushing) {
-      dropped = std::exchange(inbox.items, {});
-      for (std::size_t i = 0; i < dropped.size(); ++i) {
-        const bool is_event = std::holds_alternative<StreamEvent>(dropped[i].incoming);
-        if (is_event && dropped[i].session == inbox.session) ++inbox.events_taken;
-      }
+      // A sticky event is what the grains after the flush are, and is not sent again.
+      dropped = inbox.drop([](const Inbox::Item& item) {
+        const auto* event = std::get_if<StreamEvent>(&item.incoming);
+        return event == nullptr || !event->sticky;
+      });
     }
   }
   inbox.notify();

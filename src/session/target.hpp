@@ -70,7 +70,8 @@ class GRAINFABRIC_API Target {
 
   /// The next grain or event; nothing when `timeout` runs out or set_flushing(true).
   std::optional<Incoming> pop(std::chrono::milliseconds timeout);
-  /// True breaks every wait, drops what waits in the queue and what comes, until false.
+  /// True breaks every wait, drops what waits in the queue and what comes, until false; but not
+  /// sticky events, which nobody sends again.
   void set_flushing(bool flushing);
   /// Sends an event to the initiator's pipeline; without a session it is gone.
   void send_upstream(StreamEvent event);

@@ -191,7 +191,12 @@ void TargetLink::on_event(protocol::Event event) {
     throw Error(ErrorCode::protocol, "The initiator's events do not count up");
   }
   events_.push_back(std::move(event));
-  if (events_.size() > 4 * protocol::kEventWindow) {
+  std::uint64_t taken = 0;
+  {
+    const std::lock_guard lock(inbox_.mutex);
+    taken = inbox_.events_taken;
+  }
+  if (events_received_ - taken > 4 * protocol::kEventWindow) {
     throw Error(ErrorCode::protocol, "The initiator sends events without regard to its window");
   }
   deliver();
@@ -233,7 +238,12 @@ void TargetLink::on_lane_closed(IncomingLane& lane, const Error& reason) {
 
 void TargetLink::on_lane_connected(IncomingLane& lane) {
   // Who asks for slices is told of them by the loop thread.
-  if (!finished_ && !options_.report_slices) inbox_.attend_to(&lane.endpoint());
+  if (finished_ || options_.report_slices) return;
+  // The newest that is connected: grains come in order, so that no lane goes before all older ones,
+  // and none is attended that has gone.
+  if (lane.epoch() < attended_epoch_) return;
+  attended_epoch_ = lane.epoch();
+  inbox_.attend_to(&lane.endpoint());
 }
 
 void TargetLink::on_slices(IncomingLane&, const IncomingLane::Landed& begun, std::uint32_t valid) {
@@ -289,7 +299,7 @@ void TargetLink::deliver() {
       ++events_delivered_;
       {
         const std::lock_guard lock(inbox_.mutex);
-        if (!inbox_.flushing) {
+        if (!inbox_.flushing || event.sticky) {
           inbox_.items.push_back({std::move(event), inbox_.session});
         } else {
           ++inbox_.events_taken;

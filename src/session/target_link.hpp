@@ -109,6 +109,7 @@ class TargetLink final : public std::enable_shared_from_this<TargetLink>,
   std::uint64_t events_received_ = 0;
   std::uint64_t events_delivered_ = 0;
   std::uint64_t last_before_bye_ = kNone;
+  std::uint64_t attended_epoch_ = 0;  // of the lane that the streaming thread serves
   bool first_grain_ = true;
   bool ending_ = false;
   bool finished_ = false;

@@ -39,9 +39,9 @@ class Hostile : public testing::Test {
     sender->stop();
   }
   RawPeer connect() { return RawPeer(receiver_->port()); }
-  RawPeer welcomed() {
+  RawPeer welcomed(const protocol::Hello& hello = a_hello()) {
     RawPeer peer = connect();
-    peer.say(number(protocol::Type::hello), a_hello().encode());
+    peer.say(number(protocol::Type::hello), hello.encode());
     EXPECT_TRUE(peer.hear_type(number(protocol::Type::welcome)));
     return peer;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "hostile.hpp"
+#include "transport/local/local.hpp"
 #include "transport_pair.hpp"
 
 namespace grainfabric::test {
@@ -9,20 +10,28 @@ namespace grainfabric::test {
 /// An initiator by hand, down to the data connection.
 class HostileData : public Hostile {
  protected:
-  explicit HostileData(TargetOptions options = local(), Announce announce = Announce::last_piece)
-      : Hostile(std::move(options)), announce_(announce) {}
+  explicit HostileData(TargetOptions options = local(), Announce announce = Announce::last_piece,
+                       std::string provider = plain_provider())
+      : Hostile(std::move(options)), announce_(announce), provider_(std::move(provider)) {}
   void SetUp() override {
-    peer_.emplace(welcomed());
-    domain_ = transport::Table::shared().open({plain_provider(), "127.0.0.1"});
+    protocol::Hello hello = a_hello();
+    hello.offers = {provider_};
+    hello.host_hint = transport::local::same_host_hint({});
+    peer_.emplace(welcomed(hello));
+    domain_ = transport::Table::shared().open({provider_, "127.0.0.1"});
     credit_ = std::make_unique<transport::Registered>(*domain_, 8, transport::Access::remote);
     source_ = std::make_unique<transport::Registered>(*domain_, 8192, transport::Access::local);
-    protocol::Config config = a_config();
+    ring_ = configured(1);
+  }
+  /// The ring of an epoch.
+  protocol::Ring configured(std::uint64_t epoch) {
+    protocol::Config config = a_config(epoch);
     config.credit = credit_->remote();
     config.announce = announce_;
     peer_->say(number(protocol::Type::config), config.encode());
     const auto message = peer_->hear_type(number(protocol::Type::ring));
-    ASSERT_TRUE(message);
-    ring_ = protocol::Ring::decode(message->fields.get());
+    if (!message) throw std::runtime_error("the target answers no CONFIG");
+    return protocol::Ring::decode(message->fields.get());
   }
   void TearDown() override {
     endpoint_.reset();
@@ -80,6 +89,7 @@ class HostileData : public Hostile {
   }
 
   const Announce announce_;
+  const std::string provider_;
   std::optional<RawPeer> peer_;
   std::unique_ptr<transport::Domain> domain_;
   std::unique_ptr<transport::Registered> credit_;

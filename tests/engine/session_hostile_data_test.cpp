@@ -31,6 +31,34 @@ TEST_F(HostileData, a_grain_header_that_makes_no_sense_ends_the_session) {
   expect_service();
 }
 
+class HostileLanes : public HostileData {
+ protected:
+  HostileLanes() : HostileData(local(), Announce::last_piece, "local") {}
+};
+
+// Else the streaming thread serves a lane that has gone.
+TEST_F(HostileLanes, that_connect_in_the_wrong_order_are_served_in_the_right_one) {
+  protocol::Ring second_ring = configured(2);
+  transport::Recorder second_events;
+  auto second = domain_->connect(second_ring.address, second_ring.token, second_events);
+  loop_.add(*second);
+  ASSERT_TRUE(loop_.run_until([&] { return second_events.connected == 1; }, kPatience));
+  ASSERT_TRUE(dial(ring_.token));
+  std::swap(ring_, second_ring);
+  std::swap(endpoint_, second);
+  for (std::uint16_t i = 0; i < 3; ++i) {
+    GrainHeader grain = header();
+    grain.epoch = 2;
+    grain.sequence = i + 1U;
+    write(grain, make_immediate(i, 1), i);
+    const auto arrived = receiver_.pop_grain();
+    ASSERT_TRUE(arrived) << i;
+    EXPECT_EQ(arrived->info.sequence, i + 1U);
+  }
+  EXPECT_FALSE(receiver_.pop_grain(200ms));
+  loop_.remove(*second);
+}
+
 TEST_F(HostileData, a_slot_without_credit_ends_the_session) {
   ASSERT_TRUE(dial(ring_.token));
   write(header(), make_immediate(0, 1));

@@ -180,6 +180,60 @@ TEST_F(Hostile, a_flood_of_events_that_cannot_be_delivered_ends_the_session) {
   expect_service();
 }
 
+TEST_F(Hostile, a_flood_of_events_that_nobody_takes_ends_the_session) {
+  RawPeer peer = welcomed();
+  for (std::uint64_t i = 1; i <= 5000; ++i) {  // each can be delivered at once
+    if (!peer.say(number(Type::event), protocol::Event{i, 0, {"e", false, {}}}.encode())) break;
+  }
+  ASSERT_TRUE(receiver_.heard.wait_for(PeerChange::Kind::disconnected));
+  EXPECT_NE(receiver_.heard.changes(PeerChange::Kind::disconnected)[0].reason.find("window"),
+            std::string::npos);
+  expect_service();
+}
+
+TEST_F(Hostile, what_an_answer_that_was_never_heard_said_is_not_delivered_by_it) {
+  auto hello = a_hello();
+  hello.next_sequence = 101;
+  for (int i = 0; i < 3; ++i) {
+    RawPeer peer = connect();
+    peer.say(number(Type::hello), hello.encode());
+    const auto message = peer.hear_type(number(Type::welcome));
+    ASSERT_TRUE(message);
+    EXPECT_EQ(protocol::Welcome::decode(message->fields.get()).last_sequence, 0U) << i;
+  }
+  EXPECT_EQ(receiver_->stats().lost, 0U);  // of what was before it knew the stream
+  hello.next_sequence = 111;               // ten were sent, and none came
+  welcomed(hello);
+  EXPECT_EQ(receiver_->stats().lost, 10U);
+  welcomed(hello);
+  EXPECT_EQ(receiver_->stats().lost, 10U);
+}
+
+TEST_F(Hostile, grains_of_sessions_long_gone_do_not_fill_the_memory) {
+  constexpr std::uint64_t kSessions = 8;
+  for (std::uint64_t i = 0; i < kSessions; ++i) {  // nobody pops
+    Sender sender(to(receiver_));
+    sender->start();
+    sender.push_event("kept", true);
+    ASSERT_TRUE(sender.push_many(4));
+    ASSERT_TRUE(sender->drain(kPatience));
+    sender->stop();
+    ASSERT_TRUE(receiver_.heard.wait_for(PeerChange::Kind::disconnected, i + 1));
+  }
+  EXPECT_EQ(receiver_->stats().grains, 4 * kSessions);
+  const std::uint64_t dropped = receiver_->stats().dropped;
+  EXPECT_GT(dropped, 0U);
+  std::uint64_t taken = 0;
+  while (auto incoming = receiver_.pop(100ms)) {
+    if (const auto* grain = std::get_if<IncomingGrain>(&*incoming)) {
+      EXPECT_TRUE(is_whole(*grain));
+      ++taken;
+    }
+  }
+  EXPECT_EQ(taken + dropped, 4 * kSessions);
+  EXPECT_LE(taken, 16U);
+}
+
 TEST_F(Hostile, a_hello_of_a_stream_that_is_served_takes_it_over) {
   const auto hello = a_hello();
   RawPeer first = connect();

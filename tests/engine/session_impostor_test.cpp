@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an initiator makes of targets that are mistaken, broken or mean: it says so, tries again,
 // and serves the stream as soon as a proper target is there.
+#include <cstdlib>
+
 #include "message/fields.hpp"
 #include "raw_peer.hpp"
 #include "session/protocol.hpp"
@@ -79,6 +81,17 @@ class Impostor : public testing::Test {
   std::unique_ptr<Sender> sender_;
   protocol::Config config_;
 };
+
+TEST_F(Impostor, a_configuration_that_cannot_be_read_ends_the_stream_in_words) {
+  sender_.reset();
+  ASSERT_EQ(::setenv("GRAINFABRIC_CONFIG", "/nonexistent/transport.conf", 1), 0);
+  begin();
+  EXPECT_TRUE(sender_->heard.wait_for_failure());
+  ::unsetenv("GRAINFABRIC_CONFIG");
+  ASSERT_EQ(sender_->heard.failures().size(), 1U);
+  EXPECT_NE(std::string(sender_->heard.failures()[0].what()).find("/nonexistent"),
+            std::string::npos);
+}
 
 TEST_F(Impostor, whoever_hangs_up_is_tried_again) {
   for (int i = 0; i < 3; ++i) {

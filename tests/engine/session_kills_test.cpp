@@ -78,13 +78,7 @@ TEST_P(SessionKills, of_targets_leave_no_grain_uncounted_and_nothing_behind) {
   const std::uint16_t port = free_port();
   Sender sender(to(port, GetParam()));
   sender->start();
-  std::atomic<bool> stop{false};
-  std::thread pusher([&] {
-    while (!stop) {
-      const auto result = sender.push({20'000, 10, 1}, {.wait_for_peer = false});
-      std::this_thread::sleep_for(result == PushResult::dropped ? 1ms : 200us);
-    }
-  });
+  Pushing pushing(sender, {20'000, 10, 1}, {.wait_for_peer = false}, 200us);
   Footprint before;
   for (int i = 0; i < kills(); ++i) {
     Child target("target", port, GetParam());
@@ -103,8 +97,7 @@ TEST_P(SessionKills, of_targets_leave_no_grain_uncounted_and_nothing_behind) {
       ASSERT_TRUE(grain);
       EXPECT_TRUE(is_whole(*grain));
     }
-    stop = true;
-    pusher.join();
+    pushing.stop();
     while (receiver.pop_grain(100ms)) {
     }
     EXPECT_TRUE(sender->drain(kPatience));

@@ -29,10 +29,7 @@ TEST_P(SessionLoss, after_each_cut_it_comes_back_and_every_grain_is_accounted_fo
   Receiver receiver(with_provider(GetParam()));
   Sender sender(to(receiver, GetParam()));
   sender->start();
-  std::atomic<bool> stop{false};
-  std::thread pusher([&] {
-    while (!stop) EXPECT_EQ(sender.push({20'000, 30, 1}), PushResult::accepted);
-  });
+  Pushing pushing(sender, {20'000, 30, 1});
   std::uint64_t last = 0;
   std::uint64_t missing = 0;
   std::size_t sessions = 0;
@@ -53,8 +50,7 @@ TEST_P(SessionLoss, after_each_cut_it_comes_back_and_every_grain_is_accounted_fo
     ASSERT_EQ(cut(receiver->port()), 1);
     while (sessions <= i) ASSERT_TRUE(take(kPatience));
   }
-  stop = true;
-  join_while(pusher, [&] { take(10ms); });
+  pushing.stop([&] { take(10ms); });
   ASSERT_TRUE(sender->drain(kPatience));
   while (take(0ms)) {
   }
@@ -100,13 +96,7 @@ TEST_P(SessionLoss, a_target_that_goes_in_mid_stream_leaves_no_grain_uncounted) 
   const std::uint16_t port = free_port();
   Sender sender(to(port, GetParam()));
   sender->start();
-  std::atomic<bool> stop{false};
-  std::thread pusher([&] {
-    while (!stop) {
-      sender.push({100'000, 10, 1}, {.wait_for_peer = false});
-      std::this_thread::yield();
-    }
-  });
+  Pushing pushing(sender, {100'000, 10, 1}, {.wait_for_peer = false});
   std::uint64_t popped = 0;
   constexpr int kLives = 6;
   for (int life = 0; life < kLives; ++life) {
@@ -119,8 +109,7 @@ TEST_P(SessionLoss, a_target_that_goes_in_mid_stream_leaves_no_grain_uncounted) 
       ++popped;
     }
   }
-  stop = true;
-  pusher.join();
+  pushing.stop();
   sender->stop();
   const Stats stats = sender->stats();
   EXPECT_EQ(stats.grains, sender.accepted);

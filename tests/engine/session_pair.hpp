@@ -179,6 +179,52 @@ class Sender {
   std::unique_ptr<Initiator> initiator_;
 };
 
+/// Pushes grains from a thread of its own until it is told to stop. A test that gives up earlier
+/// breaks its waiting.
+class Pushing {
+ public:
+  /// After a grain that was dropped, for want of a peer, it pauses for at least a millisecond.
+  Pushing(Sender& sender, Shape shape, Initiator::PushPolicy policy = {},
+          std::chrono::microseconds pause = {})
+      : sender_(sender), thread_([this, shape, policy, pause] {
+          while (!stop_) {
+            const auto result = sender_.push(shape, policy);
+            const bool dropped = result == Initiator::PushResult::dropped;
+            EXPECT_TRUE(dropped || given_up_ || result == Initiator::PushResult::accepted);
+            std::this_thread::sleep_for(dropped ? std::max(pause, kWithoutPeer) : pause);
+          }
+        }) {}
+  ~Pushing() {
+    if (!thread_.joinable()) return;
+    given_up_ = true;
+    sender_->set_flushing(true);
+    stop();
+  }
+  Pushing(const Pushing&) = delete;
+  /// The last grain may wait for what is done in `meanwhile`, again and again.
+  void stop(const std::function<void()>& meanwhile) {
+    stop_ = true;
+    std::atomic<bool> stopped{false};
+    std::thread joiner([&] {
+      thread_.join();
+      stopped = true;
+    });
+    while (!stopped) meanwhile();
+    joiner.join();
+  }
+  void stop() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  static constexpr std::chrono::microseconds kWithoutPeer{1000};
+  Sender& sender_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> given_up_{false};
+  std::thread thread_;
+};
+
 /// For tests that are not about providers.
 inline std::string plain_provider() {
   const auto here = transport::Table::shared().providers();
@@ -273,17 +319,6 @@ inline TargetOptions with_provider(const std::string& provider, std::uint16_t po
   TargetOptions options = local(port);
   options.provider = provider;
   return options;
-}
-
-/// Joins a thread that waits for what `meanwhile` does, again and again.
-inline void join_while(std::thread& thread, const std::function<void()>& meanwhile) {
-  std::atomic<bool> joined{false};
-  std::thread joiner([&] {
-    thread.join();
-    joined = true;
-  });
-  while (!joined) meanwhile();
-  joiner.join();
 }
 
 /// A grain in a Region, as a buffer pool has it.

@@ -21,13 +21,7 @@ TEST_P(SessionProcess, a_target_killed_in_mid_stream_again_and_again_leaves_no_g
   const std::uint16_t port = free_port();
   Sender sender(to(port, GetParam()));
   sender->start();
-  std::atomic<bool> stop{false};
-  std::thread pusher([&] {
-    while (!stop) {
-      const auto result = sender.push({50'000, 10, 1}, {.wait_for_peer = false});
-      if (result == PushResult::dropped) std::this_thread::sleep_for(1ms);
-    }
-  });
+  Pushing pushing(sender, {50'000, 10, 1}, {.wait_for_peer = false});
   std::set<std::uint64_t> arrived;
   std::uint64_t last = 0;
   const auto take = [&](const std::string& line, bool first) {
@@ -61,8 +55,7 @@ TEST_P(SessionProcess, a_target_killed_in_mid_stream_again_and_again_leaves_no_g
     EXPECT_EQ(grain->discont, n == 0);
     EXPECT_TRUE(arrived.insert(grain->info.sequence).second);
   }
-  stop = true;
-  join_while(pusher, [&] {
+  pushing.stop([&] {
     if (const auto grain = receiver.pop_grain(10ms)) arrived.insert(grain->info.sequence);
   });
   ASSERT_TRUE(sender->drain(kPatience));
