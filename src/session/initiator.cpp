@@ -311,6 +311,11 @@ void Initiator::set_flushing(bool flushing) {
   impl_->gate->notify();
 }
 
+void Initiator::forget_event(const std::string& name) {
+  const std::lock_guard lock(impl_->gate->mutex);
+  std::erase_if(impl_->gate->kept, [&](const StreamEvent& event) { return event.name == name; });
+}
+
 void Initiator::forget_events() {
   const std::lock_guard lock(impl_->gate->mutex);
   impl_->gate->kept.clear();

@@ -92,7 +92,9 @@ class GRAINFABRIC_API Initiator {
   bool drain(std::chrono::milliseconds timeout);
   /// True breaks every wait, and refuses new ones, until false.
   void set_flushing(bool flushing);
-  /// Forgets the sticky events, for a new stream.
+  /// Forgets a sticky event that holds no more: the next session begins without it.
+  void forget_event(const std::string& name);
+  /// Forgets all of them, for a new stream.
   void forget_events();
 
   [[nodiscard]] Stats stats() const;

@@ -191,12 +191,38 @@ TEST(SessionLossOnce, sticky_events_come_again_others_do_not) {
   EXPECT_EQ(receiver.pop_event(), "caps");
   ASSERT_EQ(sender.push(), PushResult::accepted);
   EXPECT_TRUE(next_is(receiver, 1));
-  sender->forget_events();
+  sender->forget_event("caps");
   ASSERT_EQ(cut(receiver->port()), 1);
   ASSERT_TRUE(receiver.heard.wait_for(PeerChange::Kind::connected, 3));
-  ASSERT_TRUE(sender.heard.wait_for(PeerChange::Kind::connected, 3));
+  EXPECT_EQ(receiver.pop_event(), "stream-start");
   ASSERT_EQ(sender.push(), PushResult::accepted);
   EXPECT_TRUE(next_is(receiver, 2));
+  sender->forget_events();
+  ASSERT_EQ(cut(receiver->port()), 1);
+  ASSERT_TRUE(receiver.heard.wait_for(PeerChange::Kind::connected, 4));
+  ASSERT_TRUE(sender.heard.wait_for(PeerChange::Kind::connected, 4));
+  ASSERT_EQ(sender.push(), PushResult::accepted);
+  EXPECT_TRUE(next_is(receiver, 3));
+}
+
+TEST(SessionLossOnce, a_flush_of_the_target_keeps_what_is_sticky_and_drops_the_rest) {
+  Receiver receiver;
+  Sender sender(to(receiver));
+  sender->start();
+  sender.push_event("stream-start", true);
+  sender.push_event("gap");
+  ASSERT_EQ(sender.push(), PushResult::accepted);
+  ASSERT_TRUE(sender->drain(kPatience));
+  receiver->set_flushing(true);
+  sender.push_event("caps", true);
+  sender.push_event("gap");
+  ASSERT_EQ(sender.push(), PushResult::accepted);
+  ASSERT_TRUE(sender->drain(kPatience));
+  receiver->set_flushing(false);
+  ASSERT_EQ(sender.push(), PushResult::accepted);
+  EXPECT_EQ(receiver.pop_event(), "stream-start");
+  EXPECT_EQ(receiver.pop_event(), "caps");
+  EXPECT_TRUE(next_is(receiver, 3));
 }
 
 TEST(SessionLossOnce, an_event_that_waits_for_room_goes_with_the_next_session) {
