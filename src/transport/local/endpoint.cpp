@@ -183,7 +183,17 @@ bool LocalEndpoint::send_part(Outgoing* outgoing) {
     const std::size_t length = std::min<std::size_t>(frame.rest, kMost);
     std::byte* place = out_->place(length);
     if (place == nullptr) return false;
-    gather({outgoing->pieces.data(), outgoing->piece_count}, outgoing->done, length, place);
+    if (frame.kind == Kind::answer) {
+      // It may have waited, and its memory have gone meanwhile.
+      const std::byte* source = device_->registry->find(frame.key, frame.address, frame.rest);
+      if (source == nullptr) {
+        fail(Error(ErrorCode::protocol, "The peer read from memory (local) that has gone"));
+        return false;
+      }
+      if (length > 0) std::memcpy(place, source, length);
+    } else {
+      gather({outgoing->pieces.data(), outgoing->piece_count}, outgoing->done, length, place);
+    }
     frame.length = static_cast<std::uint32_t>(length);
     if (length == frame.rest && outgoing->immediate) {
       frame.has_immediate = 1;
@@ -274,8 +284,8 @@ void LocalEndpoint::take_write(const QueueReader::Arrival& arrival) {
 }
 
 void LocalEndpoint::take_read(const Frame& frame) {
-  const std::byte* source = device_->registry->find(frame.key, frame.address, frame.rest);
-  if (source == nullptr || answers_waiting_ >= kDepth) {
+  if (device_->registry->find(frame.key, frame.address, frame.rest) == nullptr ||
+      answers_waiting_ >= kDepth) {
     fail(Error(ErrorCode::protocol,
                "The peer read from memory (local) that is not registered, or too often at once"));
     return;
@@ -283,9 +293,9 @@ void LocalEndpoint::take_read(const Frame& frame) {
   Outgoing answer;
   answer.frame.kind = Kind::answer;
   answer.frame.id = frame.id;
+  answer.frame.address = frame.address;
+  answer.frame.key = frame.key;
   answer.frame.rest = frame.rest;
-  answer.pieces[0] = {source, static_cast<std::size_t>(frame.rest), nullptr};
-  answer.piece_count = 1;
   ++answers_waiting_;
   if (!waiting_.empty() || !send_part(&answer)) waiting_.push_back(answer);
 }

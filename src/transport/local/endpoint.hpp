@@ -65,7 +65,7 @@ class LocalEndpoint final : public Endpoint {
  private:
   /// Data that waits for room in the queue: a write, or the answer to a peer's read.
   struct Outgoing {
-    Frame frame;  // of the next part
+    Frame frame;  // of the next part; of an answer, it also says where that is
     std::array<LocalPiece, kMaxPieces> pieces;
     std::size_t piece_count = 0;
     std::size_t done = 0;

@@ -139,13 +139,15 @@ std::optional<Packet> receive_packet(int socket, std::span<std::byte> bytes) noe
   Packet packet{static_cast<std::size_t>(size), {}};
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-        header->cmsg_len != CMSG_LEN(sizeof(int))) {
-      continue;
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    // The padding has room for another, and what has come is open: more than one are none.
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int file = -1;
+      std::memcpy(&file, CMSG_DATA(header) + i * sizeof file, sizeof file);
+      packet.file = UniqueFd(file);
     }
-    int file = -1;
-    std::memcpy(&file, CMSG_DATA(header), sizeof file);
-    packet.file = UniqueFd(file);
+    if (count != 1) packet.file.reset();
   }
   return packet;
 }
