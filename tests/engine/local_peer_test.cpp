@@ -112,6 +112,57 @@ TEST_F(LocalPeer, an_answer_that_waits_does_not_outlive_its_memory) {
   expect_thrown_out();
 }
 
+TEST_F(LocalPeer, what_was_not_shared_cannot_be_taken_back) {
+  ASSERT_TRUE(share(1));
+  ASSERT_TRUE(say(Kind::unshare, 2));
+  expect_thrown_out();
+}
+
+TEST_F(LocalPeer, nothing_is_shared_twice) {
+  ASSERT_TRUE(share(1));
+  turn();
+  ASSERT_EQ(events.shared.size(), 1U);
+  ASSERT_TRUE(share(1));
+  expect_thrown_out();
+}
+
+TEST_F(LocalPeer, files_that_are_not_announced_count_with_those_that_are) {
+  constexpr std::uint32_t kShared = 512;
+  const std::size_t before = open_descriptors();
+  for (std::uint32_t id = 1; id <= kShared; ++id) {
+    ASSERT_TRUE(share(id));
+    if (id % 64 == 0) turn();
+  }
+  ASSERT_TRUE(events.closed.empty());
+  ASSERT_EQ(events.shared.size(), kShared);
+  std::size_t most = 0;
+  for (std::uint32_t id = kShared + 1; id < 2 * kMaxShared && events.closed.empty(); ++id) {
+    give(id);
+    turn();
+    most = std::max(most, open_descriptors());
+  }
+  expect_thrown_out();
+  EXPECT_LE(most, before + kMaxShared);
+}
+
+/// 512 at a time is what a session shares; it does not wait until it is heard.
+TEST_F(LocalPeer, who_shares_in_a_hurry_is_served) {
+  constexpr std::uint32_t kShared = 512;
+  constexpr std::uint32_t kAll = 5000;
+  for (std::uint32_t id = 1; id <= kAll; ++id) {
+    if (id > kShared) {
+      while (!say(Kind::unshare, id - kShared)) turn();
+    }
+    while (!share(id)) {
+      turn();
+      ASSERT_TRUE(events.closed.empty()) << events.closed[0].what();
+    }
+  }
+  for (std::uint32_t i = 0; i < kAll && !events.shared.contains(kAll); ++i) turn();
+  EXPECT_TRUE(events.closed.empty());
+  EXPECT_EQ(events.shared.size(), kShared);
+}
+
 /// Of `count` copies of one descriptor, in one packet.
 Packet receive_with_files(std::size_t count) {
   std::array<int, 2> pair{};

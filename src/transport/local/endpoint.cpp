@@ -258,11 +258,12 @@ void LocalEndpoint::take(const QueueReader::Arrival& arrival) {
     case Kind::share:
       take_share(arrival.header);
       return;
-    case Kind::unshare:
-      if (shared_ == 0) break;
-      --shared_;
-      user_.on_unshared(static_cast<std::uint32_t>(arrival.header.id));
+    case Kind::unshare: {
+      const auto id = static_cast<std::uint32_t>(arrival.header.id);
+      if (shared_.erase(id) == 0) break;
+      user_.on_unshared(id);
       return;
+    }
     case Kind::skip:
       break;
   }
@@ -321,12 +322,11 @@ void LocalEndpoint::take_share(const Frame& frame) {
   const auto id = static_cast<std::uint32_t>(frame.id);
   if (!files_.contains(id)) take_packets();
   const auto found = files_.find(id);
-  if (found == files_.end() || shared_ >= kMaxShared) {
+  if (found == files_.end() || !shared_.insert(id).second) {
     fail(Error(ErrorCode::protocol,
-               "The peer shared memory (local) without giving it, or too much"));
+               "The peer shared memory (local) without giving it, or a second time"));
     return;
   }
-  ++shared_;
   UniqueFd file = std::move(found->second);
   files_.erase(found);
   user_.on_shared(id, std::move(file));
@@ -336,6 +336,10 @@ void LocalEndpoint::take_share(const Frame& frame) {
 bool LocalEndpoint::take_packets() {
   bool done = false;
   for (std::size_t i = 0; i < kProgressBatch && !peer_closed_ && !failure_; ++i) {
+    // What waits in the queue comes first then: it may let go of some. An honest peer has announced
+    // all of its files but the last.
+    const bool is_full = files_.size() + shared_.size() >= kMaxShared;
+    if (is_full && !in_->is_empty()) break;
     std::array<std::byte, 8> bytes{};
     auto packet = receive_packet(socket_.get(), bytes);
     if (!packet) break;
@@ -344,8 +348,9 @@ bool LocalEndpoint::take_packets() {
       peer_closed_ = true;
     } else if (std::uint32_t id = 0; packet->size == sizeof id && packet->file) {
       std::memcpy(&id, bytes.data(), sizeof id);
-      if (files_.size() >= kMaxShared) {
-        fail(Error(ErrorCode::protocol, "The peer sent more memory (local) than it announces"));
+      if (is_full) {
+        fail(Error(ErrorCode::protocol, "The peer shared too much memory (local)"));
+        break;
       }
       files_.insert_or_assign(id, std::move(packet->file));
     }

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -128,7 +129,7 @@ class LocalEndpoint final : public Endpoint {
   std::uint64_t last_reading_ = 0;
   std::size_t answers_waiting_ = 0;
   std::map<std::uint32_t, UniqueFd> files_;  // received, not yet announced
-  std::size_t shared_ = 0;                   // by the peer, at present
+  std::set<std::uint32_t> shared_;           // by the peer, at present
   bool peer_closed_ = false;
   mutable bool has_lifeline_ = false;
   std::optional<Error> failure_;

@@ -19,8 +19,9 @@ inline constexpr std::size_t kMaxInject = 64;
 inline constexpr std::size_t kMaxPieces = 8;
 /// Operations that wait for room in the queue; also the reads that a peer may ask for at once.
 inline constexpr std::size_t kDepth = 256;
-/// Memory that a peer may share at once: far more regions than a pool has.
-inline constexpr std::size_t kMaxShared = 1024;
+/// Files that a peer may have here at once. It shares 512 at most (session/outgoing_lane.cpp), and
+/// others are on their way; a process may usually have 1024 descriptors open, for all it does.
+inline constexpr std::size_t kMaxShared = 640;
 /// Connections that have not said HELLO yet.
 inline constexpr std::size_t kMaxStrangers = 8;
 /// Frames and packets taken before others have their turn.
