@@ -11,6 +11,9 @@
 namespace grainfabric {
 namespace {
 
+/// Packets taken before others have their turn.
+constexpr int kBatch = 256;
+
 /// Owns itself until the lifeline is hung up.
 class Lingering final : public Pollable {
  public:
@@ -28,9 +31,11 @@ class Lingering final : public Pollable {
   bool arm() override { return self_ == nullptr || !is_hung_up(); }
   bool progress() override {
     if (!self_) return false;
-    // What an endpoint that is going had still sent; nobody reads it any more.
+    // What an endpoint that is going had still sent; nobody reads it any more. One that goes on
+    // sending is not to keep the loop: the lifeline stays readable.
     std::array<std::byte, 64> rest;
-    while (::recv(lifeline_.get(), rest.data(), rest.size(), MSG_DONTWAIT) > 0) {
+    for (int i = 0; i < kBatch; ++i) {
+      if (::recv(lifeline_.get(), rest.data(), rest.size(), MSG_DONTWAIT) <= 0) break;
     }
     if (!is_hung_up()) return false;
     for (const LentGrain& grain : grains_) grain.release();

@@ -65,7 +65,8 @@ void LocalEndpoint::open_queues(std::shared_ptr<QueueMemory> memory, std::size_t
 
 bool LocalEndpoint::welcome_strangers() {
   bool done = false;
-  for (;;) {
+  // Others have their turn, however many come: the listener stays readable.
+  for (std::size_t i = 0; i < kProgressBatch; ++i) {
     UniqueFd stranger(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!stranger) {
       // Out of descriptors: the listener stays readable, and the loop would spin.
