@@ -475,6 +475,7 @@ TEST_P(TransportConformance, the_initiator_hears_that_its_target_is_gone) {
   pair.loop.run_for(20ms);
   EXPECT_EQ(pair.initiator_events.closed.size(), 1U);
   EXPECT_EQ(pair.initiator_events.after_close, 0);
+  EXPECT_TRUE(pair.initiator->arm()) << "the loop would spin for as long as it is kept";
 }
 
 TEST_P(TransportConformance, the_target_hears_that_its_initiator_is_gone_after_all_it_wrote) {

@@ -72,8 +72,9 @@ void OfiEndpoint::append_fds(std::vector<int>* fds) const {
 }
 
 bool OfiEndpoint::arm() {
+  if (state_ == State::closed) return true;  // the failure was told; there is nothing to do
   if (failure_) return false;
-  if (!device_->sleeps() || state_ == State::closed) return true;
+  if (!device_->sleeps()) return true;
   std::optional<Timer::Clock::time_point> wake = retry_;
   if (deadline_ && (!wake || *deadline_ < *wake)) wake = deadline_;
   timer_.set(wake);
