@@ -10,10 +10,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/error.hpp"
@@ -76,9 +79,21 @@ struct Mappable {
   bool is_whole = false;  ///< Its size is there to stay: no access to it raises SIGBUS.
 };
 
+/// By its name in /proc, which the kernel makes up.
+bool is_named_as_dmabuf(int file) {
+  constexpr std::string_view kPrefix = "/dmabuf";
+  std::array<char, kPrefix.size()> name{};
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  const ssize_t size = ::readlink(path.c_str(), name.data(), name.size());
+  return size >= 0 && std::string_view(name.data(), static_cast<std::size_t>(size)) == kPrefix;
+}
+
 enum class Seal { if_it_may, not_ours };
 
 Mappable look_at(int file, Seal seal) {
+  // Neither of these asks the file's file system, which may be a process (FUSE) that takes as long
+  // over the answer as it likes.
+  if (::fcntl(file, F_GET_SEALS) < 0 && !is_named_as_dmabuf(file)) return {};
   struct statfs where {};
   if (::fstatfs(file, &where) != 0) return {};
   Mappable found;
@@ -129,10 +144,16 @@ std::shared_ptr<Region> Region::create(std::size_t size, const std::string& name
   if (data == MAP_FAILED) {
     throw Error::from_errno(errno, what, "Use fewer slots, or raise the limit on address space.");
   }
-  place_near(placement.near, {static_cast<std::byte*>(data), size});
-  if (placement.pages == Pages::huge) make_huge(static_cast<std::byte*>(data), size);
-  return std::shared_ptr<Region>(
+  std::shared_ptr<Region> region(
       new Region(std::move(fd), std::move(read_only), static_cast<std::byte*>(data), size, {true}));
+  // Who has the read-only descriptor can open it again for writing (/proc/self/fd): this mapping is
+  // to be the last that writes. EINVAL: a kernel before 5.1.
+  if (::fcntl(region->fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0 && errno != EINVAL) {
+    throw Error::from_errno(errno, what + ": cannot seal it against others");
+  }
+  place_near(placement.near, region->bytes());
+  if (placement.pages == Pages::huge) make_huge(region->data(), size);
+  return region;
 }
 
 std::shared_ptr<Region> Region::open(UniqueFd file) {

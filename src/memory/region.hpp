@@ -60,7 +60,8 @@ class GRAINFABRIC_API Region {
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
-  /// The memfd, readable and writable; -1 of one that was opened, borrowed or is a view.
+  /// The memfd, open for writing, though only data() writes: neither write() nor another mapping
+  /// can (Linux 5.1). -1 of one that was opened, borrowed or is a view.
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   /// The same file opened for reading only (a dmabuf as its owner opened it): what may be handed to
   /// others. -1 of one that was borrowed.

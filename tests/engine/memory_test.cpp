@@ -81,6 +81,23 @@ TEST(Region, the_read_only_descriptor_cannot_be_written_through) {
   ::munmap(view, 4096);
 }
 
+TEST(Region, nor_opened_again_for_writing) {
+  const auto region = Region::create(4096, "test-region");
+  const std::string path = "/proc/self/fd/" + std::to_string(region->read_only_fd());
+  const UniqueFd again(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  for (const int file : {again.get(), region->fd()}) {
+    if (file < 0) continue;  // as good
+    EXPECT_EQ(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0), MAP_FAILED);
+    EXPECT_EQ(::pwrite(file, "x", 1, 0), -1);
+  }
+  void* view = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, region->fd(), 0);
+  ASSERT_NE(view, MAP_FAILED);
+  EXPECT_NE(::mprotect(view, 4096, PROT_READ | PROT_WRITE), 0);
+  region->data()[0] = std::byte{9};
+  EXPECT_EQ(*static_cast<const std::byte*>(view), std::byte{9});
+  ::munmap(view, 4096);
+}
+
 UniqueFd memfd(unsigned flags, std::size_t size, const char* name = "test-foreign") {
   UniqueFd file(::memfd_create(name, MFD_CLOEXEC | flags));
   EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);

@@ -36,9 +36,11 @@ std::shared_ptr<QueueMemory> QueueMemory::create() {
 
 std::shared_ptr<QueueMemory> QueueMemory::open(UniqueFd file) {
   struct stat is {};
+  // The seals first: only memory has them, and the file system of anything else may be a process
+  // (FUSE) that never answers.
   const int seals = ::fcntl(file.get(), F_GET_SEALS);
-  if (::fstat(file.get(), &is) != 0 || static_cast<std::size_t>(is.st_size) != kMemorySize ||
-      seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || ::fstat(file.get(), &is) != 0 ||
+      static_cast<std::size_t>(is.st_size) != kMemorySize) {
     throw Error(ErrorCode::protocol, "The peer gave a queue (local) that is none");
   }
   return std::shared_ptr<QueueMemory>(new QueueMemory(std::move(file)));
