@@ -18,6 +18,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "huge_pages.hpp"
+#include "memory/available.hpp"
 #include "memory/region.hpp"
 #include "memory/slot.hpp"
 #include "memory/slot_arena.hpp"
@@ -300,6 +301,54 @@ TEST(Region, memory_is_taken_only_as_it_is_touched) {
   struct stat file {};
   ASSERT_EQ(::fstat(region->fd(), &file), 0);
   EXPECT_LT(file.st_blocks * 512, 1 << 20);
+}
+
+/// A folder that looks like a mounted hierarchy of control groups.
+struct ControlGroups : testing::Test {
+  const std::filesystem::path root =
+      std::filesystem::path(::testing::TempDir()) / ("groups-" + std::to_string(::getpid()));
+
+  ~ControlGroups() override { std::filesystem::remove_all(root); }
+  void make(const std::string& group, const std::string& limit, const std::string& used,
+            const std::string& stat = {}) const {
+    const std::string folder = root.string() + group;
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder + "/memory.max") << limit << '\n';
+    std::ofstream(folder + "/memory.current") << used << '\n';
+    if (!stat.empty()) std::ofstream(folder + "/memory.stat") << stat;
+  }
+  [[nodiscard]] std::size_t left(const std::string& group) const {
+    return left_in_control_group(root.string(), group);
+  }
+};
+
+TEST_F(ControlGroups, the_tightest_limit_counts_wherever_it_is) {
+  EXPECT_EQ(left("/a/b"), SIZE_MAX);
+  make("/a/b", "max", "100");
+  EXPECT_EQ(left("/a/b"), SIZE_MAX);
+  make("/a", "1000", "300");
+  EXPECT_EQ(left("/a/b"), 700U);
+  make("/a/b", "500", "100");
+  EXPECT_EQ(left("/a/b"), 400U);
+  make("/a/b", "500", "600");  // lowered below what is in use
+  EXPECT_EQ(left("/a/b"), 0U);
+}
+
+TEST_F(ControlGroups, a_containers_own_limit_is_at_the_root) {
+  make("", "1000", "900");
+  EXPECT_EQ(left(""), 100U);
+  EXPECT_EQ(left("/"), 100U);
+  make("/a/b", "500", "100");
+  EXPECT_EQ(left("/a/b"), 100U);
+}
+
+TEST_F(ControlGroups, what_the_kernel_can_take_back_is_free) {
+  make("/a", "1000", "900",
+       "anon 100\nfile 700\nshmem 50\ninactive_anon 60\nactive_anon 40\ninactive_file 400\n"
+       "active_file 250\nslab_reclaimable 20\nslab_unreclaimable 10\n");
+  EXPECT_EQ(left("/a"), 1000U - (900 - 400 - 250 - 20));
+  make("/a", "1000", "900", "inactive_file 5000\n");  // read a little later
+  EXPECT_EQ(left("/a"), 1000U);
 }
 
 TEST(SlotArena, slots_do_not_overlap_and_are_page_aligned) {
