@@ -15,6 +15,18 @@ namespace {
 /// are copied on.
 constexpr std::size_t kStagedBatch = 4;
 
+/// Of each datagram but the last in a message of `whole` bytes.
+std::size_t segment_of(msghdr* header, std::size_t whole) noexcept {
+  for (cmsghdr* control = CMSG_FIRSTHDR(header); control != nullptr;
+       control = CMSG_NXTHDR(header, control)) {
+    if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_GRO) continue;
+    int segment = 0;
+    std::memcpy(&segment, CMSG_DATA(control), sizeof segment);
+    if (segment > 0) return static_cast<std::size_t>(segment);
+  }
+  return whole;
+}
+
 }  // namespace
 
 Intake::Intake() : staging_(kReceiveBatch * kSlot) {}
@@ -70,9 +82,18 @@ void Intake::prepare(const Inbox::Forecast* forecast) noexcept {
 }
 
 std::size_t Intake::peek(int socket, std::span<std::byte, kDataHeaderSize> header) noexcept {
-  const ssize_t size =
-      ::recv(socket, header.data(), header.size(), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-  return size > 0 ? static_cast<std::size_t>(size) : 0;
+  // Of a group the kernel tells the length of all: what is forecast is its first datagram.
+  iovec part{header.data(), header.size()};
+  Control control;
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes.data();
+  message.msg_controllen = control.bytes.size();
+  const ssize_t size = ::recvmsg(socket, &message, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+  if (size <= 0) return 0;
+  const auto whole = static_cast<std::size_t>(size);
+  return std::min(whole, segment_of(&message, whole));
 }
 
 Intake::Outcome Intake::receive(int socket, const Inbox::Forecast* forecast,
@@ -91,7 +112,7 @@ Intake::Outcome Intake::receive(int socket, const Inbox::Forecast* forecast,
   for (std::size_t i = 0; i < count_; ++i) {
     Slot& slot = slots_[i];
     slot.size = vector_[i].msg_len;
-    slot.segment = segment_of(i);
+    slot.segment = segment_of(&vector_[i].msg_hdr, slot.size);
     alone_ = slot.segment < slot.size ? 0 : std::min(alone_ + 1, kAloneToUngroup);
     if (slot.forecast == 0) continue;
     as_forecast = as_forecast && is_as_forecast(&slot, *forecast, connection);
@@ -99,18 +120,6 @@ Intake::Outcome Intake::receive(int socket, const Inbox::Forecast* forecast,
     if (!as_forecast) bring_together(i);
   }
   return Outcome::some;
-}
-
-std::size_t Intake::segment_of(std::size_t index) noexcept {
-  msghdr& header = vector_[index].msg_hdr;
-  for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr;
-       control = CMSG_NXTHDR(&header, control)) {
-    if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_GRO) continue;
-    int segment = 0;
-    std::memcpy(&segment, CMSG_DATA(control), sizeof segment);
-    if (segment > 0) return static_cast<std::size_t>(segment);
-  }
-  return slots_[index].size;
 }
 
 bool Intake::is_as_forecast(Slot* slot, const Inbox::Forecast& forecast,

@@ -39,7 +39,8 @@ class Intake {
   /// have packet numbers that follow each other; else null. skip_together() goes on behind them.
   [[nodiscard]] const Data* together() const noexcept;
   void skip_together() noexcept { ++next_; }
-  /// Header of the next datagram without taking it, and its size; 0 if there is none.
+  /// Header of the next datagram without taking it, and its size, of a group that of
+  /// its first; 0 if there is none.
   static std::size_t peek(int socket, std::span<std::byte, kDataHeaderSize> header) noexcept;
   [[nodiscard]] int error() const noexcept { return error_; }
 
@@ -75,7 +76,6 @@ class Intake {
   bool is_as_forecast(Slot* slot, const Inbox::Forecast& forecast,
                       std::uint64_t connection) const noexcept;
   void bring_together(std::size_t index) noexcept;
-  [[nodiscard]] std::size_t segment_of(std::size_t index) noexcept;
   [[nodiscard]] std::span<std::byte> staging(std::size_t index) noexcept {
     return std::span(staging_).subspan(index * kSlot, kSlot);
   }
