@@ -172,5 +172,23 @@ TEST(UdpRelay, a_peer_that_falls_silent_is_given_up_in_time) {
   EXPECT_FALSE(pair.initiator_events.closed[0].remedy().empty());
 }
 
+TEST(UdpRelay, a_peer_that_is_killed_behind_long_datagrams_is_soon_known_to_be_gone) {
+  Weathered pair(Weather{});
+  ASSERT_TRUE(pair.connect());
+  Registered ring(*pair.target_domain, 60'000, Access::remote);
+  Registered source(*pair.initiator_domain, 60'000, Access::local);
+  const LocalPiece all[] = {source.piece(0, 60'000)};
+  for (std::uint32_t number = 1; number <= 3; ++number) {  // the last in one datagram
+    ASSERT_EQ(pair.initiator->write(all, ring.remote().address, ring.remote().key, number, number),
+              Posted::ok);
+    ASSERT_TRUE(pair.loop.run_until([&] { return pair.target_events.immediates.size() == number; },
+                                    kPatience));
+    pair.loop.run_for(20ms);
+  }
+  pair.relay.reset();  // nobody has its ports any more
+  ASSERT_TRUE(pair.loop.run_until([&] { return !pair.target_events.closed.empty(); }, 6500ms));
+  EXPECT_EQ(pair.target_events.closed[0].code(), ErrorCode::disconnected);
+}
+
 }  // namespace
 }  // namespace grainfabric::transport

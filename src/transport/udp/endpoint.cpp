@@ -72,23 +72,30 @@ void UdpEndpoint::take(const Intake::Arrival& arrival, TimePoint now) {
   }
 }
 
-bool UdpEndpoint::receive_batch() {
-  auto forecast = connection_->inbox().forecast();
-  if (!forecast && is_bulk_) {
-    std::array<std::byte, kDataHeaderSize> header;
-    const std::size_t size = Intake::peek(socket_->fd(), header);
-    Data data;
-    if (size > kDataHeaderSize) {
-      // Only its length counts: the payload is still in the kernel.
-      const std::span<const std::byte> payload(header.data(), size - kDataHeaderSize);
-      if (parse_data(header, payload, &data) && data.connection == connection_->options().own_id) {
-        forecast = connection_->inbox().forecast_from(data);
-      }
-    }
+Intake::Outcome UdpEndpoint::look_ahead(std::optional<Inbox::Forecast>* forecast) {
+  std::array<std::byte, kDataHeaderSize> header;
+  std::size_t size = 0;
+  const Intake::Outcome outcome = device_->intake.peek(socket_->fd(), header, &size);
+  if (outcome != Intake::Outcome::some || size <= kDataHeaderSize) return outcome;
+  // Only its length counts: the payload is still in the kernel.
+  const std::span<const std::byte> payload(header.data(), size - kDataHeaderSize);
+  Data data;
+  if (parse_data(header, payload, &data) && data.connection == connection_->options().own_id) {
+    *forecast = connection_->inbox().forecast_from(data);
   }
+  return outcome;
+}
+
+bool UdpEndpoint::receive_batch() {
   Intake& intake = device_->intake;
-  switch (intake.receive(socket_->fd(), forecast ? &*forecast : nullptr,
-                         connection_->options().own_id)) {
+  auto forecast = connection_->inbox().forecast();
+  auto outcome = Intake::Outcome::some;
+  if (!forecast && is_bulk_) outcome = look_ahead(&forecast);
+  if (outcome == Intake::Outcome::some) {
+    outcome = intake.receive(socket_->fd(), forecast ? &*forecast : nullptr,
+                             connection_->options().own_id);
+  }
+  switch (outcome) {
     case Intake::Outcome::none:
       return false;
     case Intake::Outcome::refused:

@@ -54,6 +54,7 @@ class UdpEndpoint final : public Endpoint, private Connection::Events {
   // Connection.
   bool exchange(TimePoint now);
   bool receive_batch();
+  Intake::Outcome look_ahead(std::optional<Inbox::Forecast>* forecast);
   void take(const Intake::Arrival& arrival, TimePoint now);
   void flush();
   bool on_send_error(SendBatch::Result result, TimePoint now);

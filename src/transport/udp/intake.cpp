@@ -81,7 +81,21 @@ void Intake::prepare(const Inbox::Forecast* forecast) noexcept {
   while (wanted_ < end) add_slot(nullptr, &ahead);
 }
 
-std::size_t Intake::peek(int socket, std::span<std::byte, kDataHeaderSize> header) noexcept {
+Intake::Outcome Intake::on_error(int error) noexcept {
+  error_ = error;
+  switch (error) {
+    case EAGAIN:
+    case EINTR:
+      return Outcome::none;
+    case ECONNREFUSED:
+      return Outcome::refused;
+    default:
+      return Outcome::failed;
+  }
+}
+
+Intake::Outcome Intake::peek(int socket, std::span<std::byte, kDataHeaderSize> header,
+                             std::size_t* size) noexcept {
   // Of a group the kernel tells the length of all: what is forecast is its first datagram.
   iovec part{header.data(), header.size()};
   Control control;
@@ -90,10 +104,11 @@ std::size_t Intake::peek(int socket, std::span<std::byte, kDataHeaderSize> heade
   message.msg_iovlen = 1;
   message.msg_control = control.bytes.data();
   message.msg_controllen = control.bytes.size();
-  const ssize_t size = ::recvmsg(socket, &message, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-  if (size <= 0) return 0;
-  const auto whole = static_cast<std::size_t>(size);
-  return std::min(whole, segment_of(&message, whole));
+  const ssize_t received = ::recvmsg(socket, &message, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+  if (received < 0) return on_error(errno);  // it is told only once
+  const auto whole = static_cast<std::size_t>(received);
+  *size = std::min(whole, segment_of(&message, whole));
+  return Outcome::some;
 }
 
 Intake::Outcome Intake::receive(int socket, const Inbox::Forecast* forecast,
@@ -102,11 +117,7 @@ Intake::Outcome Intake::receive(int socket, const Inbox::Forecast* forecast,
   prepare(forecast);
   const int received =
       ::recvmmsg(socket, vector_.data(), static_cast<unsigned>(wanted_), MSG_DONTWAIT, nullptr);
-  if (received < 0) {
-    error_ = errno;
-    if (error_ == EAGAIN || error_ == EINTR) return Outcome::none;
-    return error_ == ECONNREFUSED ? Outcome::refused : Outcome::failed;
-  }
+  if (received < 0) return on_error(errno);
   count_ = static_cast<std::size_t>(received);
   bool as_forecast = true;
   for (std::size_t i = 0; i < count_; ++i) {

@@ -39,9 +39,9 @@ class Intake {
   /// have packet numbers that follow each other; else null. skip_together() goes on behind them.
   [[nodiscard]] const Data* together() const noexcept;
   void skip_together() noexcept { ++next_; }
-  /// Header of the next datagram without taking it, and its size, of a group that of
-  /// its first; 0 if there is none.
-  static std::size_t peek(int socket, std::span<std::byte, kDataHeaderSize> header) noexcept;
+  /// Header of the next datagram without taking it, and its size, of a group that of its first.
+  Outcome peek(int socket, std::span<std::byte, kDataHeaderSize> header,
+               std::size_t* size) noexcept;
   [[nodiscard]] int error() const noexcept { return error_; }
 
  private:
@@ -70,6 +70,7 @@ class Intake {
     std::array<std::byte, kDataHeaderSize> bytes;
   };
 
+  Outcome on_error(int error) noexcept;
   [[nodiscard]] bool grouped() const noexcept { return alone_ < kAloneToUngroup; }
   void prepare(const Inbox::Forecast* forecast) noexcept;
   void add_slot(const Inbox::Forecast* forecast, std::size_t* ahead) noexcept;
