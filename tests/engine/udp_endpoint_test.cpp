@@ -98,6 +98,21 @@ TEST(UdpIntake, a_look_ahead_tells_of_the_first_datagram_of_a_group) {
   EXPECT_EQ(size, udp::kDataHeaderSize + 20'000);
 }
 
+TEST(UdpSendBatch, an_error_that_was_another_datagrams_keeps_none_back) {
+  Sockets sockets;
+  send_errors = {EMSGSIZE};
+  const auto result = sockets.send(3, 1000);
+  EXPECT_EQ(result.error, 0);
+  EXPECT_EQ(result.sent, 3U);
+}
+
+TEST(UdpSendBatch, a_datagram_that_is_too_long_is_told) {
+  Sockets sockets;
+  const auto result = sockets.send(1, udp::kMaxDatagram);
+  EXPECT_EQ(result.error, EMSGSIZE);
+  EXPECT_EQ(result.sent, 0U);
+}
+
 /// Two endpoints of this host, and memory to write to.
 struct UdpEndpoint : testing::Test {
   static constexpr std::size_t kSlot = 100'000;
@@ -120,6 +135,25 @@ struct UdpEndpoint : testing::Test {
     return pair.loop.run_until([&] { return pair.target_events.immediates.size() >= count; });
   }
 };
+
+TEST_F(UdpEndpoint, an_icmp_message_closes_nothing) {
+  std::uint32_t number = 0;
+  for (const int error : {EMSGSIZE, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENONET, ENOPROTOOPT,
+                          EOPNOTSUPP, EPROTO, EACCES}) {
+    receive_errors = {error};
+    ASSERT_EQ(write(0, 60'000, ++number), Posted::ok) << std::strerror(error);
+    EXPECT_TRUE(arrive(number)) << std::strerror(error);
+    EXPECT_TRUE(receive_errors.empty());
+  }
+  EXPECT_TRUE(pair.initiator_events.closed.empty());
+  EXPECT_TRUE(pair.target_events.closed.empty());
+}
+
+TEST_F(UdpEndpoint, an_error_of_this_host_closes) {
+  receive_errors = {ENOMEM};
+  ASSERT_EQ(write(0, 60'000, 1), Posted::ok);
+  EXPECT_TRUE(pair.loop.run_until([&] { return !pair.target_events.closed.empty(); }));
+}
 
 TEST_F(UdpEndpoint, long_writes_that_come_together_leave_what_lies_between_them_alone) {
   constexpr std::size_t kSize = 20'000;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
 #include <vector>
 
 #include "transport/udp/connection.hpp"
 #include "transport/udp/inbox.hpp"
 #include "transport/udp/outbox.hpp"
+#include "transport/udp/socket.hpp"
 
 /// The stream of the udp transport: cut by an Outbox, put together by an Inbox, with no network.
 namespace grainfabric::transport::udp {
@@ -197,7 +199,11 @@ TEST_F(UdpStream, too_far_ahead_is_refused) {
 class Ignored final : public Connection::Events {
  public:
   int completed = 0;
-  void on_completed(std::uint64_t) override { ++completed; }
+  std::function<void(std::uint64_t)> when_completed;
+  void on_completed(std::uint64_t context) override {
+    ++completed;
+    if (when_completed) when_completed(context);
+  }
   void on_immediate(std::uint32_t) override {}
   void on_message(std::span<const std::byte>) override {}
   void on_failed(const Error&) override {}
@@ -232,6 +238,75 @@ TEST_F(UdpStream, memory_that_is_withdrawn_while_a_peer_reads_it_is_not_sent) {
   here->remove(own);
   EXPECT_FALSE(outbox.cut(1000, &chunk));
   EXPECT_TRUE(outbox.withdrawn());
+}
+
+/// Two connections without a network: what one sends is given to the other, or to nobody.
+struct UdpConnections : UdpStream {
+  Ignored events[2];
+  Drops drops;
+  TimePoint now = TimePoint{} + 1000s;
+  static constexpr std::size_t kLongest = 8972;
+  std::size_t longest = kLongest;  // that passes
+  Connection one{here, {1, 2, 1 << 20, kLongest, "the other", 100us}, events[0], now};
+  Connection other{there, {2, 1, 1 << 20, kLongest, "the one", 100us}, events[1], now};
+  Socket from{loopback()};
+  Socket to{loopback()};
+
+  UdpConnections() { from.connect(to.name()); }
+  static SocketAddress loopback() {
+    SocketAddress any;
+    any.v4.sin_family = AF_INET;
+    any.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    any.size = sizeof any.v4;
+    return any;
+  }
+  /// All that it sends now.
+  std::vector<std::vector<std::byte>> sent_by(Connection& connection) {
+    std::vector<std::vector<std::byte>> all;
+    SendBatch batch;
+    while (connection.wants_to_send(now)) {
+      batch.begin(false);
+      if (!connection.fill(&batch, now)) break;
+      EXPECT_EQ(batch.send(from.fd()).error, 0);
+      for (std::vector<std::byte> bytes(kMaxDatagram);;) {
+        const ssize_t size = ::recv(to.fd(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+        if (size < 0) break;
+        all.emplace_back(bytes.begin(), bytes.begin() + size);
+      }
+    }
+    return all;
+  }
+  void exchange() {
+    now += 1ms;
+    for (Connection* connection : {&one, &other}) {
+      if (now >= connection->deadline()) connection->on_time(now);
+      Connection& peer = connection == &one ? other : one;
+      for (const auto& bytes : sent_by(*connection)) {
+        if (bytes.size() <= longest) peer.receive(parse(bytes), &drops, now);
+      }
+    }
+  }
+  bool write_by_one(std::size_t size, std::uint64_t context) {
+    const LocalPiece pieces[] = {{source.data(), size, nullptr}};
+    return one.outbox().post_write(pieces, 0, key, 1, context);
+  }
+};
+
+TEST_F(UdpConnections, a_probe_that_is_too_long_to_send_makes_no_black_hole) {
+  longest = 6000;
+  const auto is_between = [&] {
+    return one.path().datagram() > kBaseDatagram && one.path().wants_probe(now);
+  };
+  for (int i = 0; i < 100 && !is_between(); ++i) exchange();
+  ASSERT_TRUE(is_between());
+  const std::size_t before = one.path().datagram();
+  ASSERT_TRUE(write_by_one(source.size(), 0));
+  SendBatch batch;
+  batch.begin(true);
+  ASSERT_TRUE(one.fill(&batch, now));
+  ASSERT_GT(batch.numbers().size(), 1U);
+  one.not_sent(batch.numbers(), EMSGSIZE, now);
+  EXPECT_EQ(one.path().datagram(), before);
 }
 
 }  // namespace

@@ -142,11 +142,13 @@ void Connection::not_sent(std::span<const std::uint64_t> numbers, int error, Tim
       ack_now_ = true;
       continue;
     }
+    // The error is of the first; the others did not get their turn.
+    const bool has_failed = std::exchange(is_first, false);
     const SentPacket packet = sent_.cancel(number);
     if (packet.is_probe) {
       path_.on_probe_lost(now);
     } else {
-      if (std::exchange(is_first, false) && error == EMSGSIZE) path_.on_black_hole(now);
+      if (has_failed && error == EMSGSIZE) path_.on_black_hole(now);
       outbox_.requeue(packet.begin, packet.begin + packet.length);
     }
   }

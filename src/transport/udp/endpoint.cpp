@@ -101,6 +101,8 @@ bool UdpEndpoint::receive_batch() {
     case Intake::Outcome::refused:
       connection_->on_refused(Clock::now());
       return true;
+    case Intake::Outcome::icmp:
+      return true;  // can be forged; what does not arrive shows whether it is true
     case Intake::Outcome::failed:
       fail(Error::from_errno(intake.error(), "Cannot receive from " + peer_name_));
       return false;

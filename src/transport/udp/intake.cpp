@@ -89,6 +89,16 @@ Intake::Outcome Intake::on_error(int error) noexcept {
       return Outcome::none;
     case ECONNREFUSED:
       return Outcome::refused;
+    case EMSGSIZE:  // and what else Linux makes of ICMP and ICMPv6
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case EPROTO:
+    case EACCES:
+      return Outcome::icmp;
     default:
       return Outcome::failed;
   }

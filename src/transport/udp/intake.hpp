@@ -31,7 +31,9 @@ class Intake {
     std::span<const std::byte> in_place;
   };
 
-  enum class Outcome { some, none, refused, failed };
+  /// refused: nobody has the peer's port, says its host; icmp: another ICMP message says something
+  /// of the path.
+  enum class Outcome { some, none, refused, icmp, failed };
   /// Receives what is there, at most one batch; then next() gives one datagram after the other.
   Outcome receive(int socket, const Inbox::Forecast* forecast, std::uint64_t connection) noexcept;
   bool next(Arrival* arrival) noexcept;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace grainfabric::transport::udp {
 
@@ -70,11 +71,14 @@ SendBatch::Result SendBatch::send(int socket) noexcept {
   Result result;
   std::size_t done = 0;
   while (done < message_count_) {
+  bool tried_again = false;
     const int sent = ::sendmmsg(socket, vector_.data() + done,
                                 static_cast<unsigned>(message_count_ - done), MSG_DONTWAIT);
     if (sent < 0) {
       if (errno == EINTR) continue;
       result.error = errno;
+      // It may be of an ICMP message that came before; only a second one is of this datagram.
+      if (errno == EMSGSIZE && !std::exchange(tried_again, true)) continue;
       break;
     }
     for (int i = 0; i < sent; ++i) result.sent += messages_[done++].datagrams;
