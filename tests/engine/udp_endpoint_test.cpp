@@ -155,6 +155,15 @@ TEST_F(UdpEndpoint, an_error_of_this_host_closes) {
   EXPECT_TRUE(pair.loop.run_until([&] { return !pair.target_events.closed.empty(); }));
 }
 
+TEST_F(UdpEndpoint, what_is_closed_wakes_nobody) {
+  pair.loop.run_for(20ms);  // the next keep-alive is set
+  pair.drop_target();
+  ASSERT_TRUE(pair.loop.run_until([&] { return !pair.initiator_events.closed.empty(); }));
+  const int before = pair.loop.sleeps();
+  pair.loop.run_for(udp::kKeepAlive + 300ms);
+  EXPECT_LT(pair.loop.sleeps() - before, 20);
+}
+
 TEST_F(UdpEndpoint, long_writes_that_come_together_leave_what_lies_between_them_alone) {
   constexpr std::size_t kSize = 20'000;
   // The first makes the receiver look ahead; the others go in one message.

@@ -278,7 +278,11 @@ bool UdpEndpoint::arm() {
 }
 
 bool UdpEndpoint::progress() {
-  if (is_closed_ || in_progress_) return false;
+  if (in_progress_) return false;
+  if (is_closed_) {
+    wake_.clear(Clock::now());  // of a deadline of before; else it would wake for ever
+    return false;
+  }
   in_progress_ = true;
   const TimePoint now = Clock::now();
   wake_.clear(now);
