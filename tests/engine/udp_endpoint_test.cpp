@@ -155,6 +155,19 @@ TEST_F(UdpEndpoint, an_error_of_this_host_closes) {
   EXPECT_TRUE(pair.loop.run_until([&] { return !pair.target_events.closed.empty(); }));
 }
 
+TEST_F(UdpEndpoint, while_nothing_can_be_sent_one_datagram_at_a_time_is_tried) {
+  ASSERT_EQ(write(0, 60'000, 1), Posted::ok);
+  ASSERT_TRUE(arrive(1));
+  calls_in_vain = messages_in_vain = 0;
+  send_error = ENETUNREACH;
+  ASSERT_EQ(write(0, kSlot * kSlots, 2), Posted::ok);
+  EXPECT_TRUE(pair.loop.run_until([] { return calls_in_vain >= 20; }));
+  send_error = 0;
+  // Packet numbers are used up by them. The first time either side may have had a full batch.
+  EXPECT_LE(messages_in_vain, calls_in_vain + 2 * udp::kSendBatch);
+  EXPECT_TRUE(arrive(2));
+}
+
 TEST_F(UdpEndpoint, what_is_closed_wakes_nobody) {
   pair.loop.run_for(20ms);  // the next keep-alive is set
   pair.drop_target();

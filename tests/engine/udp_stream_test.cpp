@@ -292,6 +292,25 @@ struct UdpConnections : UdpStream {
   }
 };
 
+TEST_F(UdpConnections, after_many_failed_sends_there_is_still_a_packet_to_probe_with) {
+  ASSERT_TRUE(write_by_one(100, 0));
+  const TimePoint silent_since = now;
+  ASSERT_FALSE(sent_by(one).empty());  // and lost, so that its number stays the first
+  ASSERT_TRUE(write_by_one(source.size(), 0));
+  SendBatch batch;
+  for (int i = 0; i < 1000; ++i) {
+    now += 1ms;
+    batch.begin(true);
+    if (one.fill(&batch, now)) one.not_sent(batch.numbers(), ENETUNREACH, now);
+  }
+  while (one.deadline() < silent_since + kSilence) {
+    now = std::max(now, one.deadline());
+    one.on_time(now);
+    sent_by(one);
+    ASSERT_GT(one.deadline(), now);
+  }
+}
+
 TEST_F(UdpConnections, a_probe_that_is_too_long_to_send_makes_no_black_hole) {
   longest = 6000;
   const auto is_between = [&] {

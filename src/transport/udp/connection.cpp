@@ -247,6 +247,10 @@ void Connection::on_probe_timeout(TimePoint now) {
     black_hole_ = true;
     path_.on_black_hole(now);
   }
+  if (!sent_.has_spare()) {
+    sent_.give_up_oldest(*this);  // else nothing could go, and this would be due for ever
+    return;
+  }
   const SentPacket& oldest = sent_.oldest();
   outbox_.requeue(oldest.begin, oldest.begin + oldest.length);
 }

@@ -150,9 +150,11 @@ void UdpEndpoint::flush() {
     send_again_.reset();
     if (!connection_->wants_to_send(now)) return;
     SendBatch& batch = device_->batch;
-    batch.begin(socket_->can_segment());
+    // Each datagram that cannot be sent uses up a packet number: try with one until it goes.
+    batch.begin(socket_->can_segment(), send_failed_ ? 1 : SendBatch::kMaxDatagrams);
     if (!connection_->fill(&batch, now)) return;
     const auto result = batch.send(socket_->fd());
+    send_failed_ = result.error != 0;
     if (result.error != 0 && !on_send_error(result, now)) return;
   }
 }

@@ -85,6 +85,7 @@ class UdpEndpoint final : public Endpoint, private Connection::Events {
   int refusals_ = 0;
   std::unique_ptr<Connection> connection_;
   std::optional<TimePoint> send_again_;  // nothing is sent before
+  bool send_failed_ = false;             // the last time
   bool is_bulk_ = false;                 // the last payload was long
   Drops drops_;
   Drops reported_;

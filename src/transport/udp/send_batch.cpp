@@ -14,15 +14,16 @@ namespace grainfabric::transport::udp {
 SendBatch::SendBatch()
     : headers_(kHeaderBytes), parts_(kMaxParts + kPartReserve), numbers_(kMaxDatagrams) {}
 
-void SendBatch::begin(bool segmenting) noexcept {
+void SendBatch::begin(bool segmenting, std::size_t most) noexcept {
   message_count_ = datagrams_ = part_count_ = header_bytes_ = 0;
   segmenting_ = segmenting;
+  most_ = std::min(most, kMaxDatagrams);
 }
 
 bool SendBatch::has_room() const noexcept {
   const bool fits = message_count_ < kSendBatch ||
                     (message_count_ == kSendBatch && is_open(messages_[message_count_ - 1]));
-  return fits && datagrams_ < kMaxDatagrams && part_count_ < kMaxParts &&
+  return fits && datagrams_ < most_ && part_count_ < kMaxParts &&
          header_bytes_ + kHeaderReserve <= kHeaderBytes;
 }
 
@@ -70,15 +71,15 @@ SendBatch::Result SendBatch::send(int socket) noexcept {
   }
   Result result;
   std::size_t done = 0;
-  while (done < message_count_) {
   bool tried_again = false;
+  while (done < message_count_) {
     const int sent = ::sendmmsg(socket, vector_.data() + done,
                                 static_cast<unsigned>(message_count_ - done), MSG_DONTWAIT);
     if (sent < 0) {
       if (errno == EINTR) continue;
-      result.error = errno;
       // It may be of an ICMP message that came before; only a second one is of this datagram.
       if (errno == EMSGSIZE && !std::exchange(tried_again, true)) continue;
+      result.error = errno;
       break;
     }
     for (int i = 0; i < sent; ++i) result.sent += messages_[done++].datagrams;

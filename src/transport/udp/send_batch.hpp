@@ -21,9 +21,10 @@ class SendBatch {
   SendBatch();
 
   static constexpr std::uint64_t kNoNumber = UINT64_MAX;
+  static constexpr std::size_t kMaxDatagrams = (kSendBatch + 1) * kMaxSegments;
 
-  /// Begins anew; `segmenting`: the socket takes UDP_SEGMENT.
-  void begin(bool segmenting) noexcept;
+  /// Begins anew; `segmenting`: the socket takes UDP_SEGMENT; `most`: datagrams.
+  void begin(bool segmenting, std::size_t most = kMaxDatagrams) noexcept;
   /// Whether any datagram still fits.
   [[nodiscard]] bool has_room() const noexcept;
   [[nodiscard]] bool empty() const noexcept { return datagrams_ == 0; }
@@ -52,7 +53,7 @@ class SendBatch {
   };
   /// One beyond the batch, where the last is still open but the next datagram does not join it.
   static constexpr std::size_t kMaxMessages = kSendBatch + 1;
-  static constexpr std::size_t kMaxDatagrams = kMaxMessages * kMaxSegments;
+  static_assert(kMaxDatagrams == kMaxMessages * kMaxSegments);
   static constexpr std::size_t kPartsPerDatagram = 4;
   static constexpr std::size_t kMaxParts = kPartsPerDatagram * kMaxDatagrams;
   /// Most of one datagram: header and Chunk::kMaxParts.
@@ -77,6 +78,7 @@ class SendBatch {
   std::array<Control, kMaxMessages> controls_{};
   std::size_t message_count_ = 0;
   std::size_t datagrams_ = 0;
+  std::size_t most_ = kMaxDatagrams;
   std::size_t part_count_ = 0;
   std::size_t header_bytes_ = 0;
   bool segmenting_ = false;

@@ -82,19 +82,29 @@ void SentPackets::find_late(const Ack& ack, Events& events) {
   }
 }
 
+void SentPackets::give_up(std::uint64_t number, Events& events) {
+  SentPacket& packet = at(number);
+  resolve(&packet);
+  if (lost_.size() == kMostLost) lost_.pop_front();
+  if (!packet.is_probe) lost_.push_back({number, packet.sent});
+  events.on_packet_lost(number, packet);
+}
+
+void SentPackets::give_up_oldest(Events& events) {
+  give_up(first_, events);
+  skip_resolved();
+}
+
 void SentPackets::detect_losses(const Rtt& rtt, TimePoint now, Events& events) {
   loss_time_.reset();
   if (!largest_acked_) return;
   const Rtt::Duration extra = rtt.smoothed() * extra_eighths_ / 8;
   for (std::uint64_t number = first_; number < *largest_acked_; ++number) {
-    SentPacket& packet = at(number);
+    const SentPacket& packet = at(number);
     if (packet.state == SentPacket::State::resolved) continue;
     const TimePoint lost_at = packet.sent + rtt.loss_delay() + extra;
     if (number + packet_threshold_ <= *largest_acked_ || lost_at <= now) {
-      resolve(&packet);
-      if (lost_.size() == kMostLost) lost_.pop_front();
-      if (!packet.is_probe) lost_.push_back({number, packet.sent});
-      events.on_packet_lost(number, packet);
+      give_up(number, events);
     } else if (!loss_time_ || lost_at < *loss_time_) {
       loss_time_ = lost_at;
     }

@@ -68,10 +68,12 @@ class SentPackets {
   /// Gives up what is older than the largest acknowledged by 3 numbers or 9/8 of a round trip;
   /// afterwards loss_time() says when the next one will be.
   void detect_losses(const Rtt& rtt, TimePoint now, Events& events);
+  /// So that there is a number for another; not when empty().
+  void give_up_oldest(Events& events);
   [[nodiscard]] std::optional<TimePoint> loss_time() const noexcept { return loss_time_; }
 
  private:
-  /// More than the probe timeouts that fit into kSilence.
+  /// Most of the probe timeouts that fit into kSilence; then the oldest are given up for more.
   static constexpr std::uint64_t kSpare = 64;
 
   [[nodiscard]] const SentPacket& at(std::uint64_t number) const noexcept {
@@ -79,6 +81,7 @@ class SentPackets {
   }
   SentPacket& at(std::uint64_t number) noexcept { return ring_[number % kMaxPackets]; }
   void resolve(SentPacket* packet) noexcept;
+  void give_up(std::uint64_t number, Events& events);
   void find_late(const Ack& ack, Events& events);
   void skip_resolved() noexcept;
 
