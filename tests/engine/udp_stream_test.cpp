@@ -196,6 +196,20 @@ TEST_F(UdpStream, too_far_ahead_is_refused) {
   EXPECT_EQ(inbox.take(data), Inbox::Taken::refused);
 }
 
+TEST_F(UdpStream, what_has_landed_out_of_turn_does_not_stand_in_the_way) {
+  ASSERT_TRUE(write(0, 10'000, 1));
+  ASSERT_EQ(cut_all(1000).size(), 10U);
+  outbox.requeue(8000, 9000);
+  outbox.requeue(0, 1000);
+  outbox.requeue(9000, 10'000);
+  outbox.land(1000, [](std::uint64_t) {});
+  const auto flying = cut_all(1000);
+  ASSERT_EQ(flying.size(), 2U);
+  EXPECT_EQ(flying[0].data.position, 8000U);
+  EXPECT_EQ(flying[1].data.position, 9000U);
+  EXPECT_FALSE(outbox.has_more());
+}
+
 class Ignored final : public Connection::Events {
  public:
   int completed = 0;

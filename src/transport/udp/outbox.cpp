@@ -218,6 +218,7 @@ bool Outbox::cut(std::size_t most, Chunk* chunk) {
   if (again) {
     lost_.front().begin = end;
     if (lost_.front().begin >= lost_.front().end) lost_.pop_front();
+    drop_landed();
   } else {
     next_ = end;
   }

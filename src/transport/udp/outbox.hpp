@@ -81,7 +81,7 @@ class Outbox {
   template <typename Done>
   void land(std::uint64_t position, const Done& done) {
     landed_ = std::max(landed_, position);
-    while (!lost_.empty() && lost_.front().end <= landed_) lost_.pop_front();
+    drop_landed();
     while (first_ != last_ && at(first_).end <= landed_) {
       const Kind kind = at(first_).kind;
       const bool tells = at(first_).tells;
@@ -130,6 +130,10 @@ class Outbox {
   bool gather(const Operation& operation, std::size_t skip, std::size_t wanted, Chunk* chunk);
 
   std::shared_ptr<const Registry> registry_;
+  /// So that the first of lost_, if any, is still to go; ranges behind it may have landed.
+  void drop_landed() noexcept {
+    while (!lost_.empty() && lost_.front().end <= landed_) lost_.pop_front();
+  }
   std::vector<Operation> ring_;
   Number first_ = 0;
   Number last_ = 0;                      // one beyond
