@@ -306,6 +306,26 @@ struct UdpConnections : UdpStream {
   }
 };
 
+TEST_F(UdpConnections, a_packet_that_is_not_awaited_any_more_is_not_acknowledged) {
+  const auto ping = [&](std::uint64_t number) { one.receive(Ping{1, number}, &drops, now); };
+  for (std::uint64_t i = 0; i < kMaxRanges; ++i) ping(2 * i + 1);
+  EXPECT_EQ(drops.replayed, 0U);
+  ping(0);
+  EXPECT_EQ(drops.replayed, 1U);  // its hole had been forgotten, for another
+  for (std::uint64_t i = 1; i < kMaxRanges; ++i) ping(2 * i);
+  bool acknowledged = false;
+  for (const auto& bytes : sent_by(one)) {
+    const Packet packet = parse(bytes);
+    const auto* ack = std::get_if<Ack>(&packet);
+    if (ack == nullptr) continue;
+    ASSERT_EQ(ack->count, 1U);
+    EXPECT_GT(ack->ranges[0].first, 0U);
+    EXPECT_EQ(ack->ranges[0].last, 2 * kMaxRanges - 1);
+    acknowledged = true;
+  }
+  EXPECT_TRUE(acknowledged);
+}
+
 TEST_F(UdpConnections, after_many_failed_sends_there_is_still_a_packet_to_probe_with) {
   ASSERT_TRUE(write_by_one(100, 0));
   const TimePoint silent_since = now;

@@ -122,8 +122,10 @@ void Connection::add_ack(SendBatch* batch, TimePoint now) {
     const Ranges::Range& range = numbers_[i];
     if (range.begin == range.end) break;
     // Of a long range only the end matters: all before was told long ago.
+    // And what a forgotten hole lacked must go again. It is below the end of the lowest range.
     const std::uint64_t first =
-        range.end - std::min<std::uint64_t>(range.end - range.begin, 2 * kMaxPackets);
+        std::max(range.end - std::min<std::uint64_t>(range.end - range.begin, 2 * kMaxPackets),
+                 numbers_.forgotten());
     ack.ranges[ack.count++] = {first, range.end - 1};
     if (first != range.begin) break;
   }

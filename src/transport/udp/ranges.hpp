@@ -58,8 +58,12 @@ class Ranges {
 
   /// Counts the lowest hole as arrived, so that another range fits.
   void forget_lowest_hole() noexcept {
-    if (count_ > 1) insert(all_[0].end, all_[1].begin);
+    if (count_ == 1) return;
+    forgotten_ = all_[1].begin;
+    insert(all_[0].end, forgotten_);
   }
+  /// What is in a range and not below has really arrived.
+  [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }
 
  private:
   [[nodiscard]] const Range* first_ending_at_or_after(std::uint64_t value) const noexcept {
@@ -73,6 +77,7 @@ class Ranges {
 
   std::array<Range, kMaxRanges> all_{};
   std::size_t count_ = 1;
+  std::uint64_t forgotten_ = 0;
 };
 
 }  // namespace grainfabric::transport::udp
