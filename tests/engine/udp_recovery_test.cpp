@@ -198,6 +198,14 @@ TEST_F(UdpCongestion, does_not_grow_while_there_is_not_enough_to_send) {
   EXPECT_EQ(congestion.window(), before);
 }
 
+TEST_F(UdpCongestion, a_larger_datagram_does_not_undo_a_reduction) {
+  congestion.collapse();
+  congestion.set_datagram(8972);
+  EXPECT_EQ(congestion.window(), 2U * 8972);  // the least there is
+  congestion.set_datagram(1200);
+  EXPECT_EQ(congestion.window(), 2U * 1200);
+}
+
 TEST_F(UdpCongestion, leaves_slow_start_when_the_queue_grows) {
   for (int i = 0; i < 2; ++i) round();
   for (int i = 1; i < 9 && congestion.in_slow_start(); ++i) {

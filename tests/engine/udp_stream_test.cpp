@@ -362,5 +362,18 @@ TEST_F(UdpConnections, a_probe_that_is_too_long_to_send_makes_no_black_hole) {
   EXPECT_EQ(one.path().datagram(), before);
 }
 
+TEST_F(UdpConnections, a_black_hole_makes_the_window_one_of_small_datagrams) {
+  for (int i = 0; i < 10; ++i) exchange();
+  ASSERT_EQ(one.path().datagram(), kLongest);
+  ASSERT_TRUE(write_by_one(source.size(), 0));
+  for (const TimePoint start = now; now < start + 200ms;) {
+    now = std::max(now + 1us, one.deadline());
+    one.on_time(now);
+    sent_by(one);
+  }
+  EXPECT_EQ(one.path().datagram(), kBaseDatagram);
+  EXPECT_EQ(one.congestion().window(), 2 * kBaseDatagram);
+}
+
 }  // namespace
 }  // namespace grainfabric::transport::udp

@@ -41,7 +41,10 @@ Congestion::Congestion() {
 }
 
 void Congestion::set_datagram(std::size_t size) noexcept {
+  const bool is_least = window_ <= minimum();
   datagram_ = size;
+  if (is_least || window_ < minimum()) window_ = minimum();
+  if (threshold_ != SIZE_MAX) return;  // the initial window would undo a reduction
   const std::size_t initial = std::min(kInitialDatagrams * size, std::max(kInitialBytes, 2 * size));
   window_ = std::max(window_, initial);
 }

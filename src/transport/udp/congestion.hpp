@@ -17,7 +17,8 @@ class Congestion {
  public:
   Congestion();
 
-  /// Datagrams of this size from now on; the first call sets the initial window (RFC 9002 7.2).
+  /// Datagrams of this size from now on. Until the first reduction the window is at least the
+  /// initial one of that size (RFC 9002 7.2), afterwards only the least.
   void set_datagram(std::size_t size) noexcept;
   void on_sent(std::size_t bytes) noexcept;
   /// `bytes` left the network; the newest of them was sent at `sent`. `was_limited`: this window

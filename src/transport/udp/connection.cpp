@@ -245,7 +245,7 @@ void Connection::on_probe_timeout(TimePoint now) {
   }
   if (!black_hole_ && timeouts_ >= kTimeoutsToBlackHole && silence >= kTimeToBlackHole) {
     black_hole_ = true;
-    path_.on_black_hole(now);
+    on_black_hole(now);
   }
   if (!sent_.has_spare()) {
     sent_.give_up_oldest(*this);  // else nothing could go, and this would be due for ever
@@ -253,6 +253,11 @@ void Connection::on_probe_timeout(TimePoint now) {
   }
   const SentPacket& oldest = sent_.oldest();
   outbox_.requeue(oldest.begin, oldest.begin + oldest.length);
+}
+
+void Connection::on_black_hole(TimePoint now) {
+  path_.on_black_hole(now);
+  congestion_.set_datagram(path_.datagram());
 }
 
 }  // namespace grainfabric::transport::udp

@@ -98,6 +98,7 @@ class Connection final : private Inbox::Events, private SentPackets::Events {
   [[nodiscard]] std::size_t window() const noexcept;
   [[nodiscard]] bool may_send() const noexcept;
   void on_probe_timeout(TimePoint now);
+  void on_black_hole(TimePoint now);
 
   void on_landed_immediate(std::uint32_t immediate) override { events_.on_immediate(immediate); }
   void on_landed_message(std::span<const std::byte> message) override {

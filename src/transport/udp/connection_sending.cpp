@@ -150,7 +150,7 @@ void Connection::not_sent(std::span<const std::uint64_t> numbers, int error, Tim
     if (packet.is_probe) {
       path_.on_probe_lost(now);
     } else {
-      if (has_failed && error == EMSGSIZE) path_.on_black_hole(now);
+      if (has_failed && error == EMSGSIZE) on_black_hole(now);
       outbox_.requeue(packet.begin, packet.begin + packet.length);
     }
   }
