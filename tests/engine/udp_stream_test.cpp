@@ -375,5 +375,37 @@ TEST_F(UdpConnections, a_black_hole_makes_the_window_one_of_small_datagrams) {
   EXPECT_EQ(one.congestion().window(), 2 * kBaseDatagram);
 }
 
+TEST_F(UdpConnections, a_read_that_is_refused_for_its_request_takes_no_place) {
+  for (int i = 0; i < 10; ++i) exchange();
+  std::vector<std::byte> read(10);
+  std::uint64_t reads = 0;
+  const auto post = [&] {
+    if (!one.read(read.data(), read.size(), 0, key, 0)) return false;
+    ++reads;
+    return true;
+  };
+  ASSERT_TRUE(write_by_one(1000, 77));
+  for (std::size_t i = 0; i < kReadDepth; ++i) ASSERT_TRUE(post());
+  // The write is told by the data of the first read, while all requests are still there.
+  int refused = 0;
+  events[0].when_completed = [&](std::uint64_t context) {
+    if (context == 77 && !post()) ++refused;
+  };
+  for (int i = 0; i < 20 && refused == 0; ++i) {
+    now += 1ms;
+    for (const auto& bytes : sent_by(one)) other.receive(parse(bytes), &drops, now);
+    for (const auto& bytes : sent_by(other)) {
+      const Packet packet = parse(bytes);
+      if (std::holds_alternative<Data>(packet)) one.receive(packet, &drops, now);
+    }
+  }
+  ASSERT_EQ(refused, 1);
+  for (int i = 0; i < 500 && reads < 5 * kReadDepth; ++i) {
+    exchange();
+    while (reads < 5 * kReadDepth && post()) continue;
+  }
+  EXPECT_EQ(reads, 5 * kReadDepth);
+}
+
 }  // namespace
 }  // namespace grainfabric::transport::udp

@@ -36,8 +36,10 @@ Connection::Connection(std::shared_ptr<const Registry> registry, ConnectionOptio
 
 bool Connection::read(std::byte* to, std::size_t size, std::uint64_t address, std::uint64_t key,
                       std::uint64_t context) {
+  // A read that is done takes its request with it, see on_read_done(). In between, when the user
+  // is told of what has landed before it, there is room for the read but not for its request.
+  if (!outbox_.takes_read_request()) return false;
   const auto number = inbox_.expect_read(to, size, context);
-  // A read that is done has taken its request with it, see on_read_done(), so this one fits.
   return number && outbox_.post_read_request({address, key, size, *number});
 }
 

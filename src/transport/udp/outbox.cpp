@@ -83,7 +83,7 @@ bool Outbox::post_message(std::span<const std::byte> message, std::uint64_t cont
 }
 
 bool Outbox::post_read_request(const ReadRequest& request) {
-  if (count(Kind::read_request) >= kReadDepth) return false;
+  if (!takes_read_request()) return false;
   Operation& operation = append(Kind::read_request, ReadRequest::kSize);
   operation.key = request.number;
   write(request, std::span(operation.copy).first<ReadRequest::kSize>());

@@ -44,6 +44,9 @@ class Outbox {
                    std::uint32_t immediate);
   bool post_message(std::span<const std::byte> message, std::uint64_t context);
   bool post_read_request(const ReadRequest& request);
+  [[nodiscard]] bool takes_read_request() const noexcept {
+    return counts_[static_cast<std::size_t>(Kind::read_request)] < kReadDepth;
+  }
   /// The answer to a peer's read.
   bool post_read_data(const ReadRequest& request);
 
@@ -127,13 +130,13 @@ class Outbox {
   [[nodiscard]] Number containing(std::uint64_t position) const noexcept;
   [[nodiscard]] bool continues(Number number) const noexcept;
   [[nodiscard]] std::uint64_t run_end(Number number) noexcept;
-  bool gather(const Operation& operation, std::size_t skip, std::size_t wanted, Chunk* chunk);
-
-  std::shared_ptr<const Registry> registry_;
   /// So that the first of lost_, if any, is still to go; ranges behind it may have landed.
   void drop_landed() noexcept {
     while (!lost_.empty() && lost_.front().end <= landed_) lost_.pop_front();
   }
+  bool gather(const Operation& operation, std::size_t skip, std::size_t wanted, Chunk* chunk);
+
+  std::shared_ptr<const Registry> registry_;
   std::vector<Operation> ring_;
   Number first_ = 0;
   Number last_ = 0;                      // one beyond
