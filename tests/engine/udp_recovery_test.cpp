@@ -198,6 +198,20 @@ TEST_F(UdpCongestion, does_not_grow_while_there_is_not_enough_to_send) {
   EXPECT_EQ(congestion.window(), before);
 }
 
+TEST_F(UdpCongestion, time_without_enough_to_send_is_no_time_to_grow) {
+  for (int i = 0; i < 4; ++i) round();
+  congestion.on_lost(now, now);
+  now += 1ms;
+  for (int i = 0; i < 2; ++i) round();
+  const auto before = static_cast<double>(congestion.window());
+  for (int i = 0; i < 100; ++i) {
+    now += 100ms;
+    congestion.on_acked(1472, now - 20ms, false, rtt, now);
+  }
+  round();
+  EXPECT_LT(static_cast<double>(congestion.window()), 1.1 * before);
+}
+
 TEST_F(UdpCongestion, a_larger_datagram_does_not_undo_a_reduction) {
   congestion.collapse();
   congestion.set_datagram(8972);

@@ -56,7 +56,13 @@ void Congestion::on_sent(std::size_t bytes) noexcept {
 void Congestion::on_acked(std::size_t bytes, TimePoint sent, bool was_limited, const Rtt& rtt,
                           TimePoint now) noexcept {
   if (reduced_at_ && sent <= *reduced_at_) return;  // still recovering
-  if (!was_limited) return;
+  if (!was_limited) {
+    if (!unlimited_since_) unlimited_since_ = now;
+    return;
+  }
+  // RFC 9438 5.8: else the window would jump when there is enough to send again.
+  if (epoch_ && unlimited_since_) *epoch_ += now - *unlimited_since_;
+  unlimited_since_.reset();
   if (in_slow_start()) {
     slow_start(bytes, sent, rtt, now);
   } else {

@@ -63,8 +63,9 @@ class Congestion {
   Before before_{};  // the reduction
 
   // CUBIC, in bytes.
-  std::optional<TimePoint> epoch_;  // of the present growth
-  double plateau_ = 0;              // W_max
+  std::optional<TimePoint> epoch_;  // of the present growth, less the time that was not limited
+  std::optional<TimePoint> unlimited_since_;
+  double plateau_ = 0;  // W_max
   double epoch_window_ = 0;
   double reno_ = 0;  // W_est
 
