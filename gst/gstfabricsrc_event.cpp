@@ -92,6 +92,7 @@ GstFlowReturn gst_fabric_src_push_event(Source& source, const StreamEvent& strea
                             GST_PAD_IS_FLUSHING(source.pad);
       gst_pad_push_event(source.pad, event);
       source.layout.set_caps(source.pad, kept.get());
+      source.audio.set_caps(kept.get());
       if (accepted) return GST_FLOW_OK;
       const fabric::StringPtr text(gst_caps_to_string(kept.get()));
       GST_ELEMENT_ERROR(source.element, STREAM, FORMAT,

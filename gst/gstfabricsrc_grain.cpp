@@ -33,7 +33,8 @@ static GstBuffer* gst_fabric_src_buffer_of(Source& source, IncomingGrain& grain)
     gst_buffer_append_memory(buffer, source.ring->wrap(grain));
     GST_BUFFER_FLAG_UNSET(buffer, GST_BUFFER_FLAG_TAG_MEMORY);  // for pools; the sender had it not
   }
-  if (!fabric_meta_deserialize(buffer, metadata) || !source.layout.fits(buffer)) {
+  if (!fabric_meta_deserialize(buffer, metadata) || !source.layout.fits(buffer) ||
+      !source.audio.fits(buffer)) {
     GST_WARNING_OBJECT(source.element, "the metas of grain %" G_GUINT64_FORMAT " make no sense",
                        grain.info.sequence);
     gst_buffer_unref(buffer);

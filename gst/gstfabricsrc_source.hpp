@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 
+#include "gstfabricaudio.hpp"
 #include "gstfabricpicture.hpp"
 #include "gstfabricring.hpp"
 #include "gstfabricsettings.hpp"
@@ -60,6 +61,7 @@ struct Source final : grainfabric::TargetEvents {
   Timestamper timestamper;
   std::unique_ptr<RingMemories> ring;
   PictureLayout layout;
+  AudioLayout audio;
   EventPtr senders_eos;  // which ends the stream here, too
   gint buffers_left = -1;
   std::chrono::steady_clock::time_point last_item;

@@ -92,6 +92,35 @@ GST_START_TEST(the_meta_of_planar_audio_arrives) {
 }
 GST_END_TEST
 
+GST_START_TEST(an_audio_meta_that_does_not_fit_the_caps_is_refused) {
+  // What reads planes takes their number and their samples' size from the caps.
+  const auto caps_with = [](const char* format, const char* rate, const char* rest) {
+    return std::string("audio/x-raw,format=") + format + ",rate=" + rate +
+           ",channel-mask=(bitmask)0x0," + rest;
+  };
+  const char* const kPlanes = "channels=2,layout=non-interleaved";
+  for (const std::string& caps :
+       {caps_with("F64LE", "48000", kPlanes), caps_with("S24LE", "44100", kPlanes),
+        caps_with("S24LE", "48000", "channels=8,layout=non-interleaved"),
+        caps_with("S24LE", "48000", "channels=2,layout=interleaved")}) {
+    Pair pair(caps.c_str());
+    pair.sender.push(filled(sample_audio_buffer()));
+    fail_unless(pair.receiver.wait_message(GST_MESSAGE_WARNING) != nullptr, "%s", caps.c_str());
+    fail_unless(pair.receiver.take_buffers().empty(), "%s", caps.c_str());
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(planes_of_audio_that_no_meta_tells_of_are_refused) {
+  Pair pair(
+      "audio/x-raw,format=S24LE,rate=48000,channels=2,layout=non-interleaved,"
+      "channel-mask=(bitmask)0x3");
+  pair.sender.push(buffer_of(std::string(400, 'a')));
+  fail_unless(pair.receiver.wait_message(GST_MESSAGE_WARNING) != nullptr);
+  fail_unless(pair.receiver.take_buffers().empty());
+}
+GST_END_TEST
+
 GST_START_TEST(a_buffer_does_not_inherit_the_metas_of_the_slot_before_it) {
   Pair pair(kVideo);
   for (int i = 0; i < 20; ++i) {
@@ -168,6 +197,8 @@ Suite* metas_suite() {
   TCase* cases = tcase_create("metas and flags");
   tcase_add_test(cases, every_meta_of_video_arrives);
   tcase_add_test(cases, the_meta_of_planar_audio_arrives);
+  tcase_add_test(cases, an_audio_meta_that_does_not_fit_the_caps_is_refused);
+  tcase_add_test(cases, planes_of_audio_that_no_meta_tells_of_are_refused);
   tcase_add_test(cases, a_buffer_does_not_inherit_the_metas_of_the_slot_before_it);
   tcase_add_test(cases, every_flag_of_a_buffer_arrives_and_no_other);
   tcase_add_test(cases, the_flags_of_video_arrive);
