@@ -59,10 +59,12 @@ GstBuffer* PictureLayout::readable(GstBuffer* buffer, std::atomic<guint64>& byte
     }
     gst_video_frame_unmap(&from);
   }
+  // Without the memories, metas of how they are laid out stay behind, too: GstVideoMeta is one.
   gst_buffer_copy_into(
       plain, buffer,
-      static_cast<GstBufferCopyFlags>(GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_TIMESTAMPS), 0,
-      static_cast<gsize>(-1));
+      static_cast<GstBufferCopyFlags>(GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_TIMESTAMPS |
+                                      GST_BUFFER_COPY_META),
+      0, static_cast<gsize>(-1));
   gst_buffer_unref(buffer);
   return plain;
 }

@@ -15,7 +15,9 @@ namespace {
 struct Pair {
   Receiver receiver{Properties{}, Receiver::Keep::originals};
   Sender sender;
-  explicit Pair(const char* caps) : sender((receiver.start(), receiver.port())) {
+  explicit Pair(const char* caps, bool understands_video_meta = true)
+      : sender((receiver.understands_video_meta = understands_video_meta, receiver.start(),
+                receiver.port())) {
     sender.set_state(GST_STATE_PLAYING);
     sender.begin(caps);
     // The first buffer of a session has DISCONT: later ones have what they were sent with.
@@ -48,6 +50,14 @@ std::vector<std::byte> metas_of(GstBuffer* buffer) {
   return bytes;
 }
 
+/// A picture in a layout of its own, with metas that GStreamer 1.22 copies.
+BufferPtr padded_buffer() {
+  BufferPtr buffer = sample_buffer();
+  auto* bar = gst_buffer_get_meta(buffer.get(), GST_VIDEO_BAR_META_API_TYPE);
+  gst_buffer_remove_meta(buffer.get(), bar);
+  return buffer;
+}
+
 BufferPtr filled(BufferPtr buffer) {
   gst_buffer_memset(buffer.get(), 0, 0x5A, gst_buffer_get_size(buffer.get()));
   return buffer;
@@ -76,6 +86,26 @@ GST_START_TEST(every_meta_of_video_arrives) {
   fail_unless(video->stride[0] == 80 && video->stride[1] == 48 && video->offset[2] == 5000);
   fail_unless(metas_of(buffer) == metas_of(sent.get()));
   fail_unless(bytes_of(buffer) == bytes_of(sent.get()));
+}
+GST_END_TEST
+
+GST_START_TEST(a_picture_copied_for_what_knows_no_strides_keeps_all_other_metas) {
+  Pair pair(kVideo, false);
+  const Item got = pair.pass(padded_buffer());
+  GstBuffer* buffer = got.buffer.get();
+  fail_unless_equals_uint64(gst_buffer_get_size(buffer), 3072);
+  const std::pair<GType, guint> expected[] = {
+      {GST_VIDEO_META_API_TYPE, 0},         {GST_VIDEO_TIME_CODE_META_API_TYPE, 2},
+      {GST_VIDEO_CAPTION_META_API_TYPE, 2}, {GST_VIDEO_CROP_META_API_TYPE, 1},
+      {GST_VIDEO_AFD_META_API_TYPE, 1},
+  };
+  for (const auto& [type, count] : expected) {
+    fail_unless_equals_int(gst_buffer_get_n_meta(buffer, type), count);
+  }
+  fail_unless(gst_buffer_get_custom_meta(buffer, "codec-sample") != nullptr);
+  for (const char* clock : {"timestamp/x-ptp", "timestamp/x-clock"}) {
+    fail_unless(gst_buffer_get_reference_timestamp_meta(buffer, caps_of(clock).get()) != nullptr);
+  }
 }
 GST_END_TEST
 
@@ -196,6 +226,7 @@ Suite* metas_suite() {
   Suite* suite = suite_create("metas and flags");
   TCase* cases = tcase_create("metas and flags");
   tcase_add_test(cases, every_meta_of_video_arrives);
+  tcase_add_test(cases, a_picture_copied_for_what_knows_no_strides_keeps_all_other_metas);
   tcase_add_test(cases, the_meta_of_planar_audio_arrives);
   tcase_add_test(cases, an_audio_meta_that_does_not_fit_the_caps_is_refused);
   tcase_add_test(cases, planes_of_audio_that_no_meta_tells_of_are_refused);
