@@ -20,4 +20,4 @@ fi
 ninja -C "$build" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 
 export GST_PLUGIN_PATH=$build/gst${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}
-export GRAINFABRIC_MODULE_PATH=$build/src/transport/ofi
+export GRAINFABRIC_MODULE_PATH=$build/src/transport/ofi:$build/src/transport/verbs
