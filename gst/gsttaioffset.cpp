@@ -67,7 +67,8 @@ GstClockTimeDiff TaiOffset::get(GstElement* element, GstClock* clock) {
                            gst_message_new_need_context(GST_OBJECT_CAST(element), kContextType));
   if (read(clock, &offset)) return offset;
   offset = GST_CLOCK_DIFF(gst_clock_get_time(clock), grainfabric::tai_now());
-  GstContext* context = gst_context_new(kContextType, TRUE);
+  // Not persistent: clocks drift apart, so that each run of a pipeline measures anew.
+  GstContext* context = gst_context_new(kContextType, FALSE);
   gst_structure_set(gst_context_writable_structure(context), "clock", GST_TYPE_CLOCK, clock,
                     "offset", G_TYPE_INT64, static_cast<gint64>(offset), nullptr);
   gst_element_set_context(element, context);

@@ -195,6 +195,26 @@ GST_START_TEST(an_absolute_time_that_is_there_already_is_kept) {
 }
 GST_END_TEST
 
+GST_START_TEST(each_run_of_a_pipeline_measures_the_offset_of_its_clock_anew) {
+  Pair pair("reference");
+  pair.sender.begin("application/x-anything");
+  pair.sender.push(timed(0, GST_CLOCK_TIME_NONE));  // until there is a clock to ask
+  gst_element_get_state(pair.sender.pipeline(), nullptr, nullptr, GST_CLOCK_TIME_NONE);
+  pair.sender.push(timed(0, GST_CLOCK_TIME_NONE));
+  fail_unless(pair.receiver.wait_buffers(2));
+  const auto knows_offset = [](GstElement* element) {
+    const fabric::ContextPtr context(gst_element_get_context(element, "grainfabric.tai-offset"));
+    return context != nullptr;
+  };
+  Side* const sides[] = {&pair.sender, &pair.receiver};
+  for (Side* side : sides) {
+    fail_unless(knows_offset(side->pipeline()) && knows_offset(side->element()));
+    side->set_state(GST_STATE_NULL);
+    fail_if(knows_offset(side->pipeline()) || knows_offset(side->element()));
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(a_gap_moves_with_its_stream) {
   Pair pair("arrival");
   pair.sender.begin("application/x-anything");
@@ -237,6 +257,7 @@ Suite* timestamp_suite() {
   tcase_add_test(cases, a_late_buffer_raises_the_latency_in_reference_mode);
   tcase_add_loop_test(cases, every_mode_gives_the_absolute_time, 0, 3);
   tcase_add_test(cases, an_absolute_time_that_is_there_already_is_kept);
+  tcase_add_test(cases, each_run_of_a_pipeline_measures_the_offset_of_its_clock_anew);
   tcase_add_test(cases, a_gap_moves_with_its_stream);
   tcase_add_test(cases, a_thread_that_waits_for_the_clock_wakes_in_time);
   suite_add_tcase(suite, cases);
