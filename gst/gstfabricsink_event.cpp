@@ -12,6 +12,7 @@
 #define GST_CAT_DEFAULT gst_fabric_debug
 
 using fabric::Sink;
+using grainfabric::Initiator;
 
 namespace {
 
@@ -62,7 +63,15 @@ gboolean gst_fabric_sink_event(GstBaseSink* base, GstEvent* event) {
       sink.line = video ? line_of(info) : 1;
     }
     if (const auto stream_event = fabric_event_to_stream(event)) {
-      initiator->push_event(*stream_event, sink.policy());
+      // A pause breaks the wait for the target, or comes just before it, and the same event goes on
+      // after it. A flush ends it: upstream sends sticky events again then, for they were refused.
+      while (initiator->push_event(*stream_event, sink.policy()) ==
+             Initiator::PushResult::flushing) {
+        if (gst_base_sink_wait_preroll(base) != GST_FLOW_OK) {
+          gst_event_unref(event);
+          return FALSE;
+        }
+      }
     }
     if (GST_EVENT_TYPE(event) == GST_EVENT_EOS && !initiator->drain(kDrain)) {
       const grainfabric::Stats stats = initiator->stats();

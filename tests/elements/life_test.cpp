@@ -8,8 +8,10 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "pair.hpp"
+#include "session/terms.hpp"
 
 using namespace fabric::test;
 using std::chrono::milliseconds;
@@ -213,6 +215,49 @@ GST_START_TEST(a_pause_of_the_sender_holds_the_buffer_that_waits) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_pause_of_the_sender_holds_the_event_that_waits) {
+  // More than may be on their way at a time.
+  constexpr std::size_t kEvents = 2 * grainfabric::protocol::kEventWindow;
+  Receiver receiver;
+  receiver.start();
+  Sender sender(receiver.port());
+  sender.set_state(GST_STATE_PLAYING);
+  sender.begin(kAnything);
+  fail_unless(push_some(sender, 1));
+  fail_unless(receiver.wait_buffers(1));
+  receiver.set_state(GST_STATE_PAUSED);
+  {
+    std::atomic<std::size_t> pushed = 0;
+    Streaming upstream([&] {
+      for (; pushed < kEvents; ++pushed) {
+        if (!sender.push(gst_event_new_gap(pushed, 1))) return GST_FLOW_ERROR;
+      }
+      return GST_FLOW_OK;
+    });
+    std::size_t before = 0;
+    const auto moved = [&] { return std::exchange(before, pushed.load()) != before; };
+    while (eventually(moved, milliseconds(500))) {
+    }
+    fail_if(upstream.done());
+    sender.set_state(GST_STATE_PAUSED);
+    sender.set_state(GST_STATE_PLAYING);
+    receiver.start();
+    fail_unless(eventually([&] { return upstream.done(); }));
+    fail_unless_equals_int(upstream.flow(), GST_FLOW_OK);
+  }
+  fail_unless(push_some(sender, 1));
+  fail_unless(receiver.wait_buffers(2));
+  GstClockTime next = 0;
+  for (const Item& item : receiver.take()) {
+    if (!item.is(GST_EVENT_GAP)) continue;
+    GstClockTime timestamp = 0;
+    gst_event_parse_gap(item.event.get(), &timestamp, nullptr);
+    fail_unless_equals_uint64(timestamp, next++);
+  }
+  fail_unless_equals_uint64(next, kEvents);
+}
+GST_END_TEST
+
 GST_START_TEST(a_pause_of_the_receiver_holds_the_stream) {
   Receiver receiver;
   receiver.start();
@@ -344,6 +389,7 @@ static Suite* life_suite() {
   tcase_add_test(cases, a_flush_breaks_the_wait_for_a_peer_and_the_stream_goes_on_after_it);
   tcase_add_test(cases, a_flush_of_the_receiver_drops_what_it_had_and_goes_on);
   tcase_add_test(cases, a_pause_of_the_sender_holds_the_buffer_that_waits);
+  tcase_add_test(cases, a_pause_of_the_sender_holds_the_event_that_waits);
   tcase_add_test(cases, a_pause_of_the_receiver_holds_the_stream);
   tcase_add_test(cases, eos_is_posted_when_everything_has_arrived_and_a_new_stream_may_follow);
   tcase_add_test(cases, eos_ends_the_receiver_unless_it_keeps_listening);
