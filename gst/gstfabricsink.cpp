@@ -215,6 +215,7 @@ static void gst_fabric_sink_class_init(GstFabricSinkClass* klass) {
   fabric::install_peer_signals(object_class);
 
   auto* element_class = GST_ELEMENT_CLASS(klass);
+  element_class->change_state = gst_fabric_sink_change_state;
   element_class->set_context = gst_fabric_sink_set_context;
   gst_element_class_add_static_pad_template(element_class, &sink_template);
   gst_element_class_set_static_metadata(
@@ -225,8 +226,6 @@ static void gst_fabric_sink_class_init(GstFabricSinkClass* klass) {
   gst_type_mark_as_plugin_api(GST_TYPE_FABRIC_POLLING, static_cast<GstPluginAPIFlags>(0));
 
   auto* base_class = GST_BASE_SINK_CLASS(klass);
-  base_class->start = gst_fabric_sink_start;
-  base_class->stop = gst_fabric_sink_stop;
   base_class->unlock = gst_fabric_sink_unlock;
   base_class->unlock_stop = gst_fabric_sink_unlock_stop;
   base_class->propose_allocation = gst_fabric_sink_propose_allocation;

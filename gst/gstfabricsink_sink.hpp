@@ -29,7 +29,7 @@ namespace fabric {
 inline const Settings kSinkDefaults{
     "localhost", grainfabric::protocol::kDefaultPort, "auto", {}, 8};
 
-/// What belongs to an element between start and stop, beside its settings.
+/// What belongs to an element from PAUSED on, beside its settings.
 struct Sink final : grainfabric::InitiatorEvents {
   explicit Sink(GstFabricSink* owner) : element(owner) {}
 
@@ -84,8 +84,7 @@ struct _GstFabricSink {
 
 // ---- state
 
-gboolean gst_fabric_sink_start(GstBaseSink* base);
-gboolean gst_fabric_sink_stop(GstBaseSink* base);
+GstStateChangeReturn gst_fabric_sink_change_state(GstElement* element, GstStateChange transition);
 gboolean gst_fabric_sink_unlock(GstBaseSink* base);
 gboolean gst_fabric_sink_unlock_stop(GstBaseSink* base);
 

@@ -12,10 +12,10 @@ using fabric::Sink;
 using grainfabric::EventLoop;
 using grainfabric::Initiator;
 
-gboolean gst_fabric_sink_start(GstBaseSink* base) {
-  Sink& sink = *GST_FABRIC_SINK(base)->sink;
+static bool gst_fabric_sink_open(GstFabricSink* self) {
+  Sink& sink = *self->sink;
   grainfabric::InitiatorOptions options;
-  GST_OBJECT_LOCK(base);
+  GST_OBJECT_LOCK(self);
   options.host = sink.settings.host;
   options.port = static_cast<std::uint16_t>(sink.settings.port);
   options.provider = sink.settings.provider;
@@ -25,7 +25,7 @@ gboolean gst_fabric_sink_start(GstBaseSink* base) {
   options.auto_reconnect = sink.auto_reconnect;
   options.connect_timeout = std::chrono::milliseconds(sink.connect_timeout);
   const fabric::Settings settings = sink.settings;
-  GST_OBJECT_UNLOCK(base);
+  GST_OBJECT_UNLOCK(self);
   try {
     fabric::check_uri(settings);
     options.transport_options = fabric::transport_options(settings);
@@ -34,18 +34,18 @@ gboolean gst_fabric_sink_start(GstBaseSink* base) {
     const std::lock_guard lock(sink.mutex);
     sink.initiator = std::move(initiator);
   } catch (const grainfabric::Error& error) {
-    fabric::tell_error(GST_ELEMENT_CAST(base), error);
-    return FALSE;
+    fabric::tell_error(GST_ELEMENT_CAST(self), error);
+    return false;
   }
   sink.discont = false;
   sink.line = 1;
   sink.tai.reset();
-  return TRUE;
+  return true;
 }
 
-gboolean gst_fabric_sink_stop(GstBaseSink* base) {
-  fabric::log_final_stats(GST_ELEMENT(base));
-  Sink& sink = *GST_FABRIC_SINK(base)->sink;
+static void gst_fabric_sink_close(GstFabricSink* self) {
+  Sink& sink = *self->sink;
+  fabric::log_final_stats(GST_ELEMENT_CAST(self));
   std::shared_ptr<Initiator> initiator;
   {
     const std::lock_guard lock(sink.mutex);
@@ -55,7 +55,21 @@ gboolean gst_fabric_sink_stop(GstBaseSink* base) {
     initiator->set_flushing(false);
     initiator->stop();
   }
-  return TRUE;
+}
+
+/// Not by start() and stop(), which are for NULL and READY: what can be set in READY is to count,
+/// and a sink in READY is not to keep others from its target.
+GstStateChangeReturn gst_fabric_sink_change_state(GstElement* element, GstStateChange transition) {
+  auto* self = GST_FABRIC_SINK(element);
+  const bool opens = transition == GST_STATE_CHANGE_READY_TO_PAUSED;
+  if (opens && !gst_fabric_sink_open(self)) return GST_STATE_CHANGE_FAILURE;
+  const GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(g_type_class_peek(GST_TYPE_BASE_SINK))->change_state(element, transition);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
+      (opens && result == GST_STATE_CHANGE_FAILURE)) {
+    gst_fabric_sink_close(self);
+  }
+  return result;
 }
 
 gboolean gst_fabric_sink_unlock(GstBaseSink* base) {

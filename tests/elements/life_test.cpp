@@ -146,6 +146,25 @@ GST_START_TEST(playing_is_reached_before_the_peer_exists) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_sender_in_ready_has_no_session_and_takes_another_address) {
+  Receiver receiver(Properties{{"keep-listening", "true"}});
+  receiver.start();
+  Sender sender(free_port());
+  sender.set_state(GST_STATE_READY);
+  g_object_set(sender.element(), "port", receiver.port(), nullptr);
+  sender.set_state(GST_STATE_PLAYING);
+  fail_unless(sender.wait_peer("connected"));
+  fail_unless(receiver.wait_peer("connected"));
+  sender.set_state(GST_STATE_READY);
+  fail_unless(receiver.wait_peer("disconnected"));
+  Sender other(receiver.port());
+  other.set_state(GST_STATE_PLAYING);
+  other.begin(kAnything);
+  fail_unless(push_some(other, 1));
+  fail_unless(receiver.wait_buffers(1));
+}
+GST_END_TEST
+
 GST_START_TEST(a_flush_breaks_the_wait_for_a_peer_and_the_stream_goes_on_after_it) {
   const guint port = free_port();
   Sender sender(port);
@@ -386,6 +405,7 @@ static Suite* life_suite() {
   tcase_add_test(cases, elements_cycle_with_their_peer_staying);
   tcase_add_test(cases, a_receiver_restarts_without_restart_of_its_sender);
   tcase_add_test(cases, playing_is_reached_before_the_peer_exists);
+  tcase_add_test(cases, a_sender_in_ready_has_no_session_and_takes_another_address);
   tcase_add_test(cases, a_flush_breaks_the_wait_for_a_peer_and_the_stream_goes_on_after_it);
   tcase_add_test(cases, a_flush_of_the_receiver_drops_what_it_had_and_goes_on);
   tcase_add_test(cases, a_pause_of_the_sender_holds_the_buffer_that_waits);
