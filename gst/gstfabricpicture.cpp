@@ -22,10 +22,21 @@ bool is_plain_layout(const GstVideoMeta* meta, const GstVideoInfo& info) {
 void PictureLayout::set_caps(GstPad* pad, GstCaps* caps) {
   video_ = gst_video_info_from_caps(&info_, caps);
   meta_understood_ = true;
-  if (!video_) return;
+  gst_pad_check_reconfigure(pad);  // asked for or not
+  if (video_) ask(pad, caps);
+}
+
+void PictureLayout::follow(GstPad* pad) {
+  if (!gst_pad_check_reconfigure(pad) || !video_) return;
+  const CapsPtr caps(gst_pad_get_current_caps(pad));
+  if (caps) ask(pad, caps.get());
+}
+
+void PictureLayout::ask(GstPad* pad, GstCaps* caps) {
   const QueryPtr query(gst_query_new_allocation(caps, FALSE));
   meta_understood_ = gst_pad_peer_query(pad, query.get()) &&
                      gst_query_find_allocation_meta(query.get(), GST_VIDEO_META_API_TYPE, nullptr);
+  if (GST_PAD_IS_FLUSHING(pad)) gst_pad_mark_reconfigure(pad);  // nobody answers then
 }
 
 guint PictureLayout::flags(guint flags) const {

@@ -15,6 +15,8 @@ class PictureLayout {
  public:
   /// New caps have gone out of `pad`: asks downstream whether it understands GstVideoMeta.
   void set_caps(GstPad* pad, GstCaps* caps);
+  /// Before each buffer: asks again if downstream has changed, by another branch of a tee, say.
+  void follow(GstPad* pad);
 
   /// A sender's buffer flags, without the one that only caps of alternating fields have.
   [[nodiscard]] guint flags(guint flags) const;
@@ -25,6 +27,8 @@ class PictureLayout {
   GstBuffer* readable(GstBuffer* buffer, std::atomic<guint64>& bytes_copied) const;
 
  private:
+  void ask(GstPad* pad, GstCaps* caps);
+
   bool video_ = false;
   GstVideoInfo info_{};
   bool meta_understood_ = true;

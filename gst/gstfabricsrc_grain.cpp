@@ -59,5 +59,6 @@ GstFlowReturn gst_fabric_src_push_grain(Source& source, IncomingGrain grain) {
     gst_element_post_message(GST_ELEMENT_CAST(source.element),
                              gst_message_new_latency(GST_OBJECT_CAST(source.element)));
   }
+  source.layout.follow(source.pad);
   return gst_pad_push(source.pad, source.layout.readable(buffer, source.bytes_copied));
 }

@@ -109,6 +109,18 @@ GST_START_TEST(a_picture_copied_for_what_knows_no_strides_keeps_all_other_metas)
 }
 GST_END_TEST
 
+GST_START_TEST(what_comes_later_downstream_is_asked_too_whether_it_knows_strides) {
+  Pair pair(kVideo);
+  for (const bool understands : {true, false, true}) {
+    pair.receiver.understands_video_meta = understands;
+    pair.receiver.send_upstream(gst_event_new_reconfigure());
+    const Item got = pair.pass(padded_buffer());
+    fail_unless_equals_int(gst_buffer_get_video_meta(got.buffer.get()) != nullptr, understands);
+    fail_unless_equals_uint64(gst_buffer_get_size(got.buffer.get()), understands ? 8192 : 3072);
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(the_meta_of_planar_audio_arrives) {
   Pair pair(
       "audio/x-raw,format=S24LE,rate=48000,channels=2,layout=non-interleaved,"
@@ -227,6 +239,7 @@ Suite* metas_suite() {
   TCase* cases = tcase_create("metas and flags");
   tcase_add_test(cases, every_meta_of_video_arrives);
   tcase_add_test(cases, a_picture_copied_for_what_knows_no_strides_keeps_all_other_metas);
+  tcase_add_test(cases, what_comes_later_downstream_is_asked_too_whether_it_knows_strides);
   tcase_add_test(cases, the_meta_of_planar_audio_arrives);
   tcase_add_test(cases, an_audio_meta_that_does_not_fit_the_caps_is_refused);
   tcase_add_test(cases, planes_of_audio_that_no_meta_tells_of_are_refused);
