@@ -53,6 +53,7 @@ GstFlowReturn gst_fabric_src_push_grain(Source& source, IncomingGrain grain) {
     return GST_FLOW_OK;
   }
   if (!source.timestamper.segment_sent()) source.timestamper.push_segment(source.pad);
+  if (grain.discont || source.resumed.exchange(false)) source.timestamper.catch_up();
   source.timestamper.stamp(GST_ELEMENT_CAST(source.element), source.tai, info, buffer);
   const guint64 latency = source.timestamper.latency();
   if (source.latency.exchange(latency) != latency) {

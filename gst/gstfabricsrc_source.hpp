@@ -55,7 +55,8 @@ struct Source final : grainfabric::TargetEvents {
 
   TaiOffset tai;
   std::atomic<guint64> bytes_copied = 0;
-  std::atomic<guint64> latency = 0;  // of timestamp-mode=reference
+  std::atomic<bool> resumed = false;  // PLAYING again: what comes next has waited for it
+  std::atomic<guint64> latency = 0;   // of timestamp-mode=reference
 
   // Streaming thread.
   Timestamper timestamper;

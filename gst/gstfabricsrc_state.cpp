@@ -83,6 +83,7 @@ GstStateChangeReturn gst_fabric_src_change_state(GstElement* element, GstStateCh
     {
       const std::lock_guard lock(source.mutex);
       source.playing = playing;
+      if (playing) source.resumed = true;
     }
     source.changed.notify_all();
   };

@@ -19,6 +19,9 @@ GType gst_fabric_timestamp_mode_get_type(void) {
 namespace fabric {
 namespace {
 
+/// Of the latency.
+constexpr GstClockTime kStep = GST_MSECOND;
+
 GstCaps* tai_caps() {
   static GstCaps* const caps = [] {
     GstCaps* made = gst_caps_new_empty_simple("timestamp/x-tai");
@@ -46,6 +49,13 @@ void Timestamper::reset(TimestampMode mode) {
   sender_segment_.reset();
   sent_ = false;
   latency_ = 0;
+  catch_up();
+}
+
+void Timestamper::catch_up() {
+  catching_up_ = true;
+  least_late_ = GST_CLOCK_TIME_NONE;
+  steady_ = 0;
 }
 
 void Timestamper::set_sender_segment(GstEvent* event) {
@@ -65,6 +75,19 @@ void Timestamper::push_segment(GstPad* pad) {
   GstEvent* event = gst_event_new_segment(&segment);
   if (sender_segment_) gst_event_set_seqnum(event, gst_event_get_seqnum(sender_segment_.get()));
   gst_pad_push_event(pad, event);
+}
+
+bool Timestamper::has_caught_up(GstClockTime late) {
+  if (!catching_up_) return true;
+  constexpr int kEnough = 3;  // one alone may have been held up on its way
+  if (late + kStep <= least_late_) {
+    least_late_ = late;
+    steady_ = 0;
+  } else {
+    ++steady_;
+  }
+  catching_up_ = late > latency_ && steady_ < kEnough;
+  return !catching_up_;
 }
 
 void Timestamper::stamp(GstElement* element, TaiOffset& tai, const grainfabric::GrainInfo& info,
@@ -91,8 +114,9 @@ void Timestamper::stamp(GstElement* element, TaiOffset& tai, const grainfabric::
         static_cast<GstClockTimeDiff>(gst_element_get_base_time(element));
     to = running > 0 ? static_cast<GstClockTime>(running) : 0;
     const GstClockTime late = now > to ? now - to : 0;
-    constexpr GstClockTime kStep = GST_MSECOND;
-    latency_ = std::max<guint64>(latency_, (late + kStep - 1) / kStep * kStep);
+    if (has_caught_up(late)) {
+      latency_ = std::max<guint64>(latency_, (late + kStep - 1) / kStep * kStep);
+    }
   }
   if (!GST_CLOCK_TIME_IS_VALID(anchor)) {
     GST_BUFFER_PTS(buffer) = to;

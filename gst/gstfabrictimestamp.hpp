@@ -35,20 +35,30 @@ class Timestamper {
   /// After a flush the segment has to go again.
   void forget_segment() { sent_ = false; }
 
+  /// What comes now may have waited, for a session or for PLAYING. It comes faster than it was
+  /// made, each buffer less late than the one before, and tells nothing of the journey until that
+  /// ends.
+  void catch_up();
   void stamp(GstElement* element, TaiOffset& tai, const grainfabric::GrainInfo& info,
              GstBuffer* buffer);
   /// The gap event with the times of the mode; takes it and returns it or another.
   GstEvent* stamp_gap(GstElement* element, GstEvent* event) const;
 
-  /// How late buffers are for their PTS, in ns, rounded up to whole ms; grows only. 0 unless the
-  /// mode is reference.
+  /// How late buffers are for their PTS by their journey, in ns, rounded up to whole ms; grows
+  /// only. 0 unless the mode is reference.
   [[nodiscard]] guint64 latency() const { return latency_; }
 
  private:
+  /// Whether a buffer as late as this has not waited.
+  bool has_caught_up(GstClockTime late);
+
   TimestampMode mode_ = TimestampMode::arrival;
   EventPtr sender_segment_;
   bool sent_ = false;
   guint64 latency_ = 0;
+  bool catching_up_ = true;
+  GstClockTime least_late_ = GST_CLOCK_TIME_NONE;
+  int steady_ = 0;  // buffers since the one that was least late
 };
 
 }  // namespace fabric
