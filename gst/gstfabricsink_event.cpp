@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "gstfabricevent.hpp"
+#include "gstfabricevent_body.hpp"
 #include "gstfabricpool.hpp"
 #include "gstfabricsink_sink.hpp"
 #include "gstptr.hpp"
@@ -51,6 +52,10 @@ gboolean gst_fabric_sink_propose_allocation(GstBaseSink* base, GstQuery* query) 
 gboolean gst_fabric_sink_event(GstBaseSink* base, GstEvent* event) {
   Sink& sink = *GST_FABRIC_SINK(base)->sink;
   const auto initiator = sink.engine();
+  // GStreamer forgets it, too; a target that comes later is not to end.
+  if (initiator && GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP) {
+    initiator->forget_event(fabric::body::kNameEos);
+  }
   if (initiator && GST_EVENT_IS_SERIALIZED(event) &&
       GST_EVENT_TYPE(event) != GST_EVENT_FLUSH_STOP) {
     if (GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START) initiator->forget_events();

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -9,6 +10,7 @@
 
 using fabric::EventPtr;
 using fabric::Source;
+using grainfabric::Incoming;
 using grainfabric::IncomingGrain;
 using grainfabric::StreamEvent;
 using grainfabric::Target;
@@ -18,6 +20,11 @@ namespace {
 /// How long the streaming thread waits before it looks at its timeout again; state changes break
 /// the wait at once.
 constexpr std::chrono::milliseconds kPatience{100};
+
+bool is_sticky(const Incoming& item) {
+  const auto* event = std::get_if<StreamEvent>(&item);
+  return event != nullptr && event->sticky;
+}
 
 }  // namespace
 
@@ -65,7 +72,7 @@ void gst_fabric_src_loop(gpointer element) {
     }
     target = source.target;
   }
-  auto item = target->pop(kPatience);
+  auto item = source.held ? std::exchange(source.held, std::nullopt) : target->pop(kPatience);
   if (!item) {
     gst_fabric_src_look_at_timeout(source);
     return;
@@ -77,6 +84,7 @@ void gst_fabric_src_loop(gpointer element) {
     std::unique_lock lock(source.mutex);
     source.changed.wait(lock, [&] { return source.playing || source.flushing; });
     if (source.flushing) {
+      if (is_sticky(*item)) source.held = std::move(item);
       gst_pad_pause_task(source.pad);
       return;
     }
@@ -89,6 +97,11 @@ void gst_fabric_src_loop(gpointer element) {
     }
   } else {
     flow = gst_fabric_src_push_event(source, std::get<StreamEvent>(*item));
+    if (is_sticky(*item) && GST_PAD_IS_FLUSHING(source.pad)) {  // and has refused it
+      source.held = std::move(item);
+      source.senders_eos.reset();
+      return;
+    }
   }
   if (flow == GST_FLOW_OK) return;
   gst_fabric_src_stop_streaming(source, flow, std::move(source.senders_eos));

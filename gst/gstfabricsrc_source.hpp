@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "gstfabricaudio.hpp"
 #include "gstfabricpicture.hpp"
@@ -63,7 +64,8 @@ struct Source final : grainfabric::TargetEvents {
   std::unique_ptr<RingMemories> ring;
   PictureLayout layout;
   AudioLayout audio;
-  EventPtr senders_eos;  // which ends the stream here, too
+  EventPtr senders_eos;                       // which ends the stream here, too
+  std::optional<grainfabric::Incoming> held;  // a sticky event that a flush came upon
   gint buffers_left = -1;
   std::chrono::steady_clock::time_point last_item;
   bool timeout_told = false;

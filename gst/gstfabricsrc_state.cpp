@@ -73,6 +73,7 @@ static void gst_fabric_src_close(GstFabricSrc* self) {
     target.swap(source.target);
   }
   target.reset();
+  source.held.reset();
   source.ring.reset();
 }
 

@@ -11,8 +11,9 @@ namespace {
 /// Pause before memory is shared again that found the queue full: nothing says when it is not.
 constexpr std::chrono::milliseconds kShareRetry{1};
 
-/// Files that the peer is given at a time; it takes 1024 (transport/local/limits.hpp). Elements
-/// that make a file for each buffer could otherwise have more of them about.
+/// Files that the peer is given at a time; it takes 640, with those on their way
+/// (transport/local/limits.hpp). Elements that make a file for each buffer could otherwise have
+/// more of them about.
 constexpr std::size_t kMostShared = 512;
 
 }  // namespace

@@ -211,6 +211,57 @@ GST_START_TEST(a_flush_of_the_receiver_drops_what_it_had_and_goes_on) {
 }
 GST_END_TEST
 
+GST_START_TEST(new_caps_that_come_while_the_receiver_flushes_hold_after_it) {
+  Receiver receiver;
+  receiver.start();
+  Sender sender(receiver.port());
+  sender.set_state(GST_STATE_PLAYING);
+  sender.begin(kAnything);
+  fail_unless(push_some(sender, 1));
+  fail_unless(receiver.wait_buffers(1));
+  fail_unless(gst_element_send_event(receiver.element(), gst_event_new_flush_start()));
+  const fabric::CapsPtr caps = caps_of("application/x-other");
+  fail_unless(sender.push(gst_event_new_caps(caps.get())));
+  fail_unless(push_some(sender, 3));
+  receiver.take();
+  fail_unless(gst_element_send_event(receiver.element(), gst_event_new_flush_stop(TRUE)));
+  fail_unless(receiver.wait_event(GST_EVENT_CAPS));
+  bool has_caps = false;
+  for (const Item& item : receiver.take()) {
+    if (!item.is(GST_EVENT_CAPS)) continue;
+    GstCaps* came = nullptr;
+    gst_event_parse_caps(item.event.get(), &came);
+    has_caps = gst_caps_is_equal(came, caps.get()) == TRUE;
+  }
+  fail_unless(has_caps);
+}
+GST_END_TEST
+
+GST_START_TEST(a_receiver_that_comes_after_a_flush_is_not_ended_by_the_eos_before_it) {
+  const guint port = free_port();
+  Sender sender(port);
+  sender.set_state(GST_STATE_PLAYING);
+  {
+    Receiver first(Properties{{"port", std::to_string(port)}});
+    first.start();
+    sender.begin(kAnything);
+    fail_unless(push_some(sender, 1));
+    sender.push(gst_event_new_eos());
+    fail_unless(first.wait_event(GST_EVENT_EOS));
+  }
+  sender.push(gst_event_new_flush_start());  // as by a seek back to the beginning
+  sender.push(gst_event_new_flush_stop(TRUE));
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  fail_unless(sender.push(gst_event_new_segment(&segment)));
+  Receiver second(Properties{{"port", std::to_string(port)}});
+  second.start();
+  fail_unless(push_some(sender, 3));
+  fail_unless(second.wait_buffers(3));
+  for (const Item& item : second.take()) fail_if(item.is(GST_EVENT_EOS));
+}
+GST_END_TEST
+
 GST_START_TEST(a_pause_of_the_sender_holds_the_buffer_that_waits) {
   Receiver receiver({}, Receiver::Keep::originals);
   receiver.start();
@@ -408,6 +459,8 @@ static Suite* life_suite() {
   tcase_add_test(cases, a_sender_in_ready_has_no_session_and_takes_another_address);
   tcase_add_test(cases, a_flush_breaks_the_wait_for_a_peer_and_the_stream_goes_on_after_it);
   tcase_add_test(cases, a_flush_of_the_receiver_drops_what_it_had_and_goes_on);
+  tcase_add_test(cases, new_caps_that_come_while_the_receiver_flushes_hold_after_it);
+  tcase_add_test(cases, a_receiver_that_comes_after_a_flush_is_not_ended_by_the_eos_before_it);
   tcase_add_test(cases, a_pause_of_the_sender_holds_the_buffer_that_waits);
   tcase_add_test(cases, a_pause_of_the_sender_holds_the_event_that_waits);
   tcase_add_test(cases, a_pause_of_the_receiver_holds_the_stream);
