@@ -223,6 +223,7 @@ GST_START_TEST(new_caps_that_come_while_the_receiver_flushes_hold_after_it) {
   const fabric::CapsPtr caps = caps_of("application/x-other");
   fail_unless(sender.push(gst_event_new_caps(caps.get())));
   fail_unless(push_some(sender, 3));
+  fail_unless(eventually([&] { return receiver.stat("grains") == 4; }));  // the caps before them
   receiver.take();
   fail_unless(gst_element_send_event(receiver.element(), gst_event_new_flush_stop(TRUE)));
   fail_unless(receiver.wait_event(GST_EVENT_CAPS));
